@@ -1,0 +1,215 @@
+"""One record per table: the columns of the warehouse, as Arrow schemas.
+
+Stages hand each other Arrow tables with exactly these columns; `warehouse` creates its tables from
+the numbered SQL migrations and a test holds the two in agreement.  Ids are the hex strings of
+`schemas.identity`; times are UTC microseconds; money is US dollars.
+"""
+
+import pyarrow as pa
+
+ID = pa.string()
+TEXT = pa.string()
+TIME = pa.timestamp("us", tz="UTC")
+UNITS = pa.list_(pa.struct([("role", TEXT), ("text", TEXT)]))
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind) for name, kind in columns.items()])
+
+
+SOURCES = _schema(
+    source_id=ID,  # content id of location, kind and column mapping
+    name=TEXT,
+    kind=TEXT,  # text, csv, tsv, json, jsonl, parquet, hub
+    location=TEXT,
+    licence=TEXT,
+    fingerprint=TEXT,  # content hash of the file or revision of the hub dataset
+    lines=pa.int64(),
+    collected_at=TIME,
+)
+RAW_PROMPTS = _schema(
+    raw_prompt_id=ID,
+    text=TEXT,
+    language=TEXT,  # ISO 639-1, or "und"
+    tokens=pa.int32(),  # in the text encoder of the profile's text-to-image model
+    minhash=pa.list_(pa.int64()),  # band hashes, for near duplicates
+    split=TEXT,
+    collected_at=TIME,
+)
+OCCURRENCES = _schema(
+    occurrence_id=ID,
+    source_id=ID,
+    line=pa.int64(),
+    raw_prompt_id=ID,
+    licence=TEXT,
+    collected_at=TIME,
+)
+REJECTIONS = _schema(
+    rejection_id=ID,  # occurrence_id of the line
+    source_id=ID,
+    line=pa.int64(),
+    text=TEXT,  # first 2,000 characters, control characters escaped
+    reason=TEXT,  # a word: empty, too_long, language, unsafe, near_duplicate, not_text, …
+    detail=TEXT,
+    collected_at=TIME,
+)
+RECIPES = _schema(
+    recipe_id=ID,
+    kind=TEXT,  # teacher, beautify, import
+    settings=TEXT,  # canonical JSON: model, sampling, system prompt, k, kinds
+    created_at=TIME,
+)
+TEACHER_CALLS = _schema(
+    attempt_id=ID,  # content id of call_id and attempt
+    call_id=ID,
+    recipe_id=ID,
+    raw_prompt_id=ID,  # of the root
+    subject=TEXT,  # the prompt sent: the raw prompt, or an earlier target for follow-ups
+    sample_index=pa.int32(),
+    attempt=pa.int32(),  # 1, 2, …, over all builds
+    build_id=ID,
+    status=TEXT,  # ok, transient, refusal, schema; ok and exhausted ones count as "have"
+    error=TEXT,
+    request=TEXT,  # canonical JSON body; no URL, no key
+    answer=TEXT,
+    model=TEXT,
+    prompt_tokens=pa.int64(),
+    completion_tokens=pa.int64(),
+    cost_usd=pa.float64(),
+    latency_ms=pa.float64(),
+    called_at=TIME,
+)
+TRIPLES = _schema(
+    triple_id=ID,
+    call_id=ID,  # or the content id of the imported row
+    recipe_id=ID,
+    raw_prompt_id=ID,  # of the root: decides the split
+    parent_triple_id=ID,  # of the turn before, null for a first turn
+    turn=pa.int32(),  # 1 for a first turn
+    raw_prompt=TEXT,  # what the instruction applies to (for follow-ups, the earlier target)
+    instruction=TEXT,
+    edit_kind=TEXT,
+    target_prompt=TEXT,
+    intent=TEXT,  # a style-free sentence for the wanted picture
+    units=UNITS,
+    units_source=TEXT,  # teacher, rule
+    violations=pa.list_(TEXT),  # of the rule checks; a triple with any is never rendered
+    minhash=pa.list_(pa.int64()),  # band hashes of instruction and target
+    split=TEXT,
+    created_at=TIME,
+)
+TIS_MODELS = _schema(
+    tis_id=ID, name=TEXT, weights_hash=TEXT, settings=TEXT, token_budget=pa.int32(), created_at=TIME
+)
+RENDERS = _schema(
+    render_id=ID,
+    prompt=TEXT,
+    tis_id=ID,
+    seed=pa.int64(),
+    status=TEXT,  # ok, failed
+    error=TEXT,
+    image_sha256=TEXT,  # names the file in the image store
+    width=pa.int32(),
+    height=pa.int32(),
+    attempt=pa.int32(),
+    rendered_at=TIME,
+)
+SCORERS = _schema(
+    scorer_id=ID,
+    name=TEXT,
+    weights_hash=TEXT,
+    revision=pa.int32(),
+    measures=TEXT,  # aesthetics, preference, alignment, held_out
+    reads_intent=pa.bool_(),
+    created_at=TIME,
+)
+SCORES = _schema(
+    score_id=ID,
+    render_id=ID,
+    scorer_id=ID,
+    intent=TEXT,  # null where the scorer does not read it
+    value=pa.float64(),  # rounded to 4 decimals
+    status=TEXT,  # ok, failed (NaN, unreadable image)
+    error=TEXT,
+    attempt=pa.int32(),
+    scored_at=TIME,
+)
+DECISION_SETS = _schema(
+    decision_set_id=ID,
+    rule_hash=TEXT,
+    rules=TEXT,  # canonical JSON
+    snapshot_id=pa.int64(),
+    created_at=TIME,
+)
+DECISIONS = _schema(
+    decision_set_id=ID,
+    triple_id=ID,
+    accepted=pa.bool_(),
+    reason=TEXT,  # "accepted", or the first rule that refused
+    aesthetic_gain=pa.float64(),  # mean over seeds, target minus raw; null without renders
+    preference_gain=pa.float64(),
+)
+DATASET_VERSIONS = _schema(
+    version=pa.int64(),  # 1, 2, …
+    decision_set_id=ID,
+    snapshot_id=pa.int64(),  # of the lake just after the version's rows were committed
+    rows=pa.int64(),
+    status=TEXT,  # published, retired
+    profile=TEXT,
+    settings_hash=TEXT,
+    funnel=TEXT,  # canonical JSON
+    published_at=TIME,
+)
+PUBLISHED_ROWS = _schema(
+    version=pa.int64(),
+    triple_id=ID,
+    raw_prompt_id=ID,
+    parent_triple_id=ID,
+    turn=pa.int32(),
+    split=TEXT,
+    raw_prompt=TEXT,
+    instruction=TEXT,
+    edit_kind=TEXT,
+    target_prompt=TEXT,
+    intent=TEXT,
+    units=UNITS,
+    units_source=TEXT,
+    aesthetic_gain=pa.float64(),
+    preference_gain=pa.float64(),
+    source=TEXT,  # name of the first source the raw prompt was seen in
+    licence=TEXT,
+)
+BUILDS = _schema(
+    build_id=ID,
+    profile=TEXT,
+    settings=TEXT,
+    settings_hash=TEXT,
+    code_revision=TEXT,
+    started_at=TIME,
+)
+REMOVALS = _schema(
+    removed_id=ID,  # a raw_prompt_id or a triple_id
+    reason=TEXT,
+    removed_at=TIME,
+)
+
+# Table name → (schema, the column that is unique). DuckLake refuses PRIMARY KEY; commits anti-join.
+TABLES: dict[str, tuple[pa.Schema, tuple[str, ...]]] = {
+    "sources": (SOURCES, ("source_id", "fingerprint")),
+    "raw_prompts": (RAW_PROMPTS, ("raw_prompt_id",)),
+    "occurrences": (OCCURRENCES, ("occurrence_id",)),
+    "rejections": (REJECTIONS, ("rejection_id",)),
+    "recipes": (RECIPES, ("recipe_id",)),
+    "teacher_calls": (TEACHER_CALLS, ("attempt_id",)),
+    "triples": (TRIPLES, ("triple_id",)),
+    "tis_models": (TIS_MODELS, ("tis_id",)),
+    "renders": (RENDERS, ("render_id", "attempt")),
+    "scorers": (SCORERS, ("scorer_id",)),
+    "scores": (SCORES, ("score_id", "attempt")),
+    "decision_sets": (DECISION_SETS, ("decision_set_id",)),
+    "decisions": (DECISIONS, ("decision_set_id", "triple_id")),
+    "dataset_versions": (DATASET_VERSIONS, ("version",)),
+    "published_rows": (PUBLISHED_ROWS, ("version", "triple_id")),
+    "builds": (BUILDS, ("build_id",)),
+    "removals": (REMOVALS, ("removed_id",)),
+}
