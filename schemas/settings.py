@@ -62,15 +62,15 @@ class TeacherSettings(Frozen):
     model: str = "offline-editor"
     recipe: Literal["teacher", "beautify"] = "teacher"
     kinds: tuple[EditKind, ...] = tuple(EditKind)
-    proposals: int = Field(3, ge=1, le=16)  # k: triples an answer
-    samples: int = Field(1, ge=1)  # calls a raw prompt
-    follow_up_share: float = Field(0.15, ge=0, le=1)  # of raw prompts that get a second turn
+    proposals: int = Field(default=3, ge=1, le=16)  # k: triples an answer
+    samples: int = Field(default=1, ge=1)  # calls a raw prompt
+    follow_up_share: float = Field(default=0.15, ge=0, le=1)  # of prompts with a second turn
     temperature: float | None = 0.7  # None: not sent (some endpoints refuse it)
     max_completion_tokens: int = 2_000
     structured_output: Literal["json_schema", "json_object"] = "json_schema"
     vocabulary: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     # hints for the system prompt, such as {"styles": ("soft shadows", …)}: words the TIS obeys
-    concurrency: int = Field(64, ge=1)
+    concurrency: int = Field(default=64, ge=1)
     timeout_s: float = 60.0
     attempts_per_build: int = 3  # transient errors
     attempts_terminal: int = 2  # refusals and schema errors, over all builds
@@ -95,12 +95,12 @@ class TisSettings(Frozen):
     vae_slicing: bool = False
     compile: bool = False
     scheduler: str | None = None  # class name in diffusers; None: the folder's own
-    steps: int = Field(6, ge=1)
+    steps: int = Field(default=6, ge=1)
     guidance: float = 4.0
     negative_prompt: str = ""
     width: int | None = None  # None: the model's own
     height: int | None = None
-    batch: int = Field(32, ge=1)
+    batch: int = Field(default=32, ge=1)
     loras: tuple[LoraSettings, ...] = ()
     token_budget: int | None = None  # None: read from the text encoder
     max_sequence_length: int | None = None  # of models that take one (FLUX, SD 3)
@@ -118,18 +118,18 @@ class ScorerSettings(Frozen):
     measures: Literal["aesthetics", "preference", "alignment", "held_out"]
     device: str = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    batch: int = Field(64, ge=1)
+    batch: int = Field(default=64, ge=1)
     weight_hash: str | None = None  # refuse other weights
 
 
 class RenderSettings(Frozen):
     enabled: bool = True
     seeds: tuple[int, ...] = (0, 1)  # the same for raw and target
-    shard: int = Field(256, ge=1)  # renders a task
+    shard: int = Field(default=256, ge=1)  # renders a task
 
 
 class DecideSettings(Frozen):
-    """Thresholds of the decide query; σ is the standard deviation of the gains of this warehouse."""
+    """Thresholds of the decide query; σ: standard deviation of all gains."""
 
     content_min_preference_gain: float = 0.0  # content edits: gain must exceed this
     content_min_aesthetic_sigma: float = -0.5  # … and aesthetics be no worse than this many σ

@@ -1,4 +1,4 @@
-"""Content units and kinds of edit: the vocabulary that teacher, reward, evaluation and chat share."""
+"""Content units and kinds of edit: what teacher, reward, evaluation and chat talk about."""
 
 from enum import StrEnum
 from typing import Literal, NamedTuple
@@ -32,7 +32,7 @@ class EditKind(StrEnum):
     FOLLOW_UP = "follow_up"  # a second turn: edits the target of an earlier triple
 
 
-# Decide has one rule for edits of content and one for edits of looks (DESIGN.md, "Decide").
+# Decide has one rule for edits of content and one for edits of looks.
 LOOKS_KINDS = frozenset(
     {EditKind.STYLE, EditKind.LIGHTING, EditKind.COMPOSITION, EditKind.BEAUTIFY}
 )
