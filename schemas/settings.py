@@ -188,7 +188,7 @@ def load_settings(
     for key, value in env.items():
         dotted = _dotted(key)
         if dotted:
-            _set(data, dotted, _parse(value), f"variable {key}")
+            _set(data, dotted, parse_value(value), f"variable {key}")
     for dotted, value in (overrides or {}).items():
         if value is not None:
             _set(data, dotted, value, f"option for {dotted}")
@@ -223,8 +223,8 @@ def _read_profile(profile: str) -> dict[str, Any]:
         raise SettingsError(f"Profile {path} is not valid TOML: {error}.") from None
 
 
-def _parse(text: str) -> Any:
-    """A variable's text as a TOML value (`3`, `true`, `[1, 2]`), else as a plain string."""
+def parse_value(text: str) -> Any:
+    """Text as a TOML value (`3`, `true`, `[1, 2]`), else as a plain string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

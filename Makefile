@@ -1,0 +1,52 @@
+# Everything a person runs. `make demo` and `make test` set up .venv by themselves.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export HF_HUB_OFFLINE ?= 1
+export DO_NOT_TRACK ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-small test test-slow check bench bench-embedded embedded-models up down clean
+
+help: ## what can be run
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
+
+setup: .venv/.ready ## the virtual environment, with pinned dependencies
+
+# torch first and by its exact version: resolved with the rest, pip may fetch a CUDA build of gigabytes.
+.venv/.ready: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "The venv module is missing: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## the whole factory on the embedded profile, in minutes, on a CPU
+	@$(BIN)/diffchat demo
+
+demo-small: setup ## the same on fewer prompts
+	@$(BIN)/diffchat demo --small
+
+test: setup ## all tests but the slow studies
+	@$(BIN)/python -m pytest -n 2 -m 'not slow and not serial' --dist loadgroup
+	@$(BIN)/python -m pytest -m 'serial and not slow'
+
+test-slow: setup ## the slow studies: crashes, fuzzing, soak
+	@$(BIN)/python -m pytest -m slow
+
+check: setup ## lint, format, types, import rules, the commands of the README
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.readme_commands
+
+up: setup ## Prefect server, work pools, deployments and a worker, in the background
+	@$(BIN)/diffchat up
+
+down: setup ## stop what `make up` started
+	@$(BIN)/diffchat down
+
+clean: ## remove the environment and all that was built; asks first
+	@read -rp "Remove .venv and $${DIFFCHAT_HOME:-./var}? [y/N] " a; [[ $$a == y ]] && rm -rf .venv "$${DIFFCHAT_HOME:-var}"

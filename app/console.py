@@ -1,0 +1,84 @@
+"""What a terminal shows: progress bars, tables, and JSON for scripts."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+console = Console(highlight=False)
+
+UNITS = {
+    "collect": "lines",
+    "teach": "calls",
+    "follow-up": "calls",
+    "render": "images",
+    "score": "scores",
+}
+
+
+@contextmanager
+def progress_bars(enabled: bool) -> Iterator[None]:
+    """Draw a bar for each stage of `tasks.progress` on stderr, in the order they come up."""
+    from tasks.progress import listen
+
+    if not enabled:
+        listen(lambda stage, done, total: None)
+        try:
+            yield
+        finally:
+            listen(None)
+        return
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=32),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        known: dict[str, Any] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in known:
+                known[stage] = bars.add_task(stage, total=total, unit=UNITS.get(stage, ""))
+            bars.update(known[stage], completed=done, total=total)
+            if done >= total:
+                bars.stop_task(known[stage])
+
+        listen(show)
+        try:
+            yield
+        finally:
+            listen(None)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout; times and other odd values as text."""
+    print(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table in which every cell is shown as text: prompts are data, never markup."""
+    table = Table(header_style="bold", show_lines=False)
+    for name in columns:
+        table.add_column(Text(name), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if cell is None else printable(cell)) for cell in row))
+    console.print(table)
+
+
+def printable(value: Any) -> str:
+    """Text without control characters, so that a prompt cannot drive the terminal."""
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def note(text: str) -> None:
+    """A line for the person, on stderr, so that stdout stays the result."""
+    print(text, file=sys.stderr, flush=True)
