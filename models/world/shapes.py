@@ -201,7 +201,7 @@ def _bird(b: Brush) -> None:
 
 def _mushroom(b: Brush) -> None:
     b.polygon([(-0.26, 0.0), (0.26, 0.0), (0.36, 1.0), (-0.36, 1.0)], (240, 226, 200))
-    turns = [math.pi * k / (5 if b.angular else 14) for k in range((6 if b.angular else 15))]
+    turns = [math.pi * k / (5 if b.angular else 14) for k in range(6 if b.angular else 15)]
     b.polygon([(0.95 * math.cos(t), 0.14 - 0.96 * math.sin(t)) for t in turns], b.colour)
     spots = _PALE if b.colour != (250, 250, 246) else (214, 204, 196)
     for u, v, size in ((-0.48, -0.18, 0.15), (0.06, -0.5, 0.18), (0.52, -0.14, 0.14)):

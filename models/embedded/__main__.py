@@ -1,0 +1,32 @@
+"""Command line of the embedded trainings: `python -m models.embedded STEP [--steps N]`.
+
+Every step is resumable: a killed run goes on from its last checkpoint, a finished one exports its
+weights again.  Expected times on two cores without a GPU are in `docs/embedded.md`.
+"""
+
+import argparse
+import importlib
+import os
+
+# Step: the module whose `train` does it, in the order in which they depend on each other.
+STEPS = {
+    "vae": "models.embedded.autoencoder",
+}
+
+
+def main() -> None:
+    """Run one step, with `$DIFFCHAT_THREADS` threads (default: all cores)."""
+    parser = argparse.ArgumentParser(prog="python -m models.embedded", description=__doc__)
+    parser.add_argument("step", choices=list(STEPS))
+    parser.add_argument("--steps", type=int, help="optimiser steps in all (default: the recipe's)")
+    arguments = parser.parse_args()
+    if "DIFFCHAT_THREADS" in os.environ:
+        import torch
+
+        torch.set_num_threads(int(os.environ["DIFFCHAT_THREADS"]))
+    train = importlib.import_module(STEPS[arguments.step]).train
+    print(train(arguments.steps) if arguments.steps else train())
+
+
+if __name__ == "__main__":
+    main()

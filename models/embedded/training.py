@@ -1,0 +1,101 @@
+"""What every embedded training shares: where files go, schedules, averages, checkpoints, logs.
+
+Everything in progress lives under `$DIFFCHAT_HOME/embedded` (default `./var/embedded`) and can be
+killed at any time: a run goes on from its last checkpoint.  Finished weights go to
+`models/embedded/weights/<name>/`.  Leaves out mixed precision: float32 was fastest where measured.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def home() -> Path:
+    """The folder of unfinished work: datasets, checkpoints, logs."""
+    folder = Path(os.environ.get("DIFFCHAT_HOME", "var")) / "embedded"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def device() -> torch.device:
+    """The GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Log:
+    """Appends one JSON line per report to `<home>/<name>.log` and shows it on stderr."""
+
+    def __init__(self, name: str) -> None:
+        self.path = home() / f"{name}.log"
+        self.started = time.monotonic()
+
+    def __call__(self, **values: Any) -> None:
+        row = {"seconds": round(time.monotonic() - self.started, 1), **values}
+        line = json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()})
+        with self.path.open("a") as file:
+            file.write(line + "\n")
+        print(line, file=sys.stderr, flush=True)
+
+
+def learning_rate(step: int, steps: int, peak: float, *, warmup: int, decay: float) -> float:
+    """Warm-up, plateau, then linear decay over the last share `decay` of the steps.
+
+    A plateau (rather than a cosine) lets a run be prolonged or cut short without a jump.
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    begin = steps * (1 - decay)
+    if step < begin:
+        return peak
+    return peak * max(0.02, (steps - step) / max(1.0, steps - begin))
+
+
+class Average:
+    """Exponential moving average of parameters, warmed up so that early steps are forgotten."""
+
+    def __init__(self, parameters: Iterable[torch.nn.Parameter], decay: float) -> None:
+        self.parameters = list(parameters)
+        self.shadow = [p.detach().clone() for p in self.parameters]
+        self.decay = decay
+
+    def update(self, step: int) -> None:
+        """Move the average towards the parameters after optimiser step `step` (from 0)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.shadow, [p.detach() for p in self.parameters], 1 - decay)
+
+    def swap(self) -> None:
+        """Exchange parameters and averages; call again to undo."""
+        for parameter, shadow in zip(self.parameters, self.shadow, strict=True):
+            parameter.data, shadow.data = shadow.data, parameter.data
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write atomically: a kill leaves the previous checkpoint."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    torch.save(state, draft)
+    draft.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The checkpoint, or None if there is none yet."""
+    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+
+def write_checksums(folder: Path) -> None:
+    """List the SHA-256 of every weight file of `folder` in `SHA256SUMS`."""
+    files = sorted(folder.rglob("*.safetensors"))
+    lines = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(folder)}\n"
+        for file in files
+    ]
+    (folder / "SHA256SUMS").write_text("".join(lines))
