@@ -34,9 +34,13 @@ def raw_prompt_id(text: str) -> str:
     return content_id("raw_prompt", text)
 
 
-def occurrence_id(source_id: str, line: int) -> str:
-    """A sighting is a line (1-based; row number for tables) of a source."""
-    return content_id("occurrence", source_id, line)
+def occurrence_id(source_id: str, line: int, text: str) -> str:
+    """A sighting is a text at a line (1-based; row number for tables) of a source.
+
+    The text is part of it because files change: a line put in at the top must not make the lines
+    behind it look as if they had been collected before.  Of a long line the first 2,000 characters.
+    """
+    return content_id("occurrence", source_id, line, text)
 
 
 def call_id(body: Mapping[str, Any], sample_index: int) -> str:

@@ -1,0 +1,30 @@
+"""Collect: lines of sources in, raw prompts, sightings and rejections out.
+
+    for shard in shards(read_source(source, limit), 20_000):      # bounded memory
+        judged = judge(shard, rules, count_tokens, token_budget)  # pure: shards run in parallel
+    settled = settle(all_judged, existing, similarity)            # near duplicates, once a build
+
+Every line that is read ends as exactly one row of `occurrences` or of `rejections`.  What this
+room leaves out: storage (the caller appends the tables) and any decision about triples.
+"""
+
+from models.collect.judge import Judged, judge
+from models.collect.minhash import band_hashes
+from models.collect.normalise import normalise
+from models.collect.readers import read_source
+from models.collect.settle import settle
+from models.collect.source import Line, fingerprint, shards, source_id, source_row
+
+__all__ = [
+    "Judged",
+    "Line",
+    "band_hashes",
+    "fingerprint",
+    "judge",
+    "normalise",
+    "read_source",
+    "settle",
+    "shards",
+    "source_id",
+    "source_row",
+]

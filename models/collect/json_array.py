@@ -1,0 +1,1 @@
+"""A JSON array of any length, element by element."""

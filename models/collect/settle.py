@@ -1,0 +1,138 @@
+"""Settle near duplicates over all shards of a build and against the warehouse.
+
+Who stays: a prompt that the warehouse has always does; among new ones, in the order of their ids,
+each that is no near duplicate of one kept before it.  Ids are hashes of the text, so the outcome
+depends neither on the order of the shards nor on where their borders are.  It does depend on the
+build in which a prompt first came, for what is in the warehouse is never taken back.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.collect.judge import Judged, escape
+from models.collect.minhash import shingles, similarity
+from schemas.records import OCCURRENCES, RAW_PROMPTS, REJECTIONS
+
+# Rows of raw_prompts (raw_prompt_id, text, minhash) that share a band with the given ones, and
+# those themselves where the warehouse has them.
+Existing = Callable[[pa.Table], pa.Table]
+
+
+def settle(
+    judged: Iterable[Judged], existing: Existing | None = None, threshold: float = 0.8
+) -> Judged:
+    """One `Judged` of many, without near duplicates; their sightings become rejections.
+
+    `existing(new)` is asked once with the columns raw_prompt_id and minhash of all new prompts.
+    `threshold` is Jaccard similarity of word 3-grams; 1 keeps all but exact duplicates.
+    """
+    merged = _merge(judged)
+    if threshold >= 1 or not len(merged.raw_prompts):
+        return merged
+    new = merged.raw_prompts.select(["raw_prompt_id", "minhash"])
+    lost = _losers(merged.raw_prompts, existing(new) if existing else None, threshold)
+    return _refuse(merged, lost) if lost else merged
+
+
+def _merge(judged: Iterable[Judged]) -> Judged:
+    shards = list(judged)
+    prompts = pa.concat_tables([RAW_PROMPTS.empty_table(), *(s.raw_prompts for s in shards)])
+    seen: set[str] = set()
+    first = [
+        i
+        for i, key in enumerate(prompts["raw_prompt_id"].to_pylist())
+        if not (key in seen or seen.add(key))
+    ]
+    prompts = prompts.take(pa.array(first, pa.int64())).sort_by("raw_prompt_id")
+    return Judged(
+        prompts,
+        pa.concat_tables([OCCURRENCES.empty_table(), *(s.occurrences for s in shards)]),
+        pa.concat_tables([REJECTIONS.empty_table(), *(s.rejections for s in shards)]),
+    )
+
+
+class _Kept:
+    """Prompts that stay, found by band."""
+
+    def __init__(self, threshold: float):
+        self.threshold = threshold
+        self.by_band: dict[int, list[int]] = {}
+        self.ids: list[str] = []
+        self.sets: list[frozenset[str]] = []
+
+    def add(self, key: str, grams: frozenset[str], bands: list[int]) -> None:
+        place = len(self.ids)
+        self.ids.append(key)
+        self.sets.append(grams)
+        for band in bands:
+            self.by_band.setdefault(band, []).append(place)
+
+    def twin(self, grams: frozenset[str], bands: list[int]) -> tuple[str, float] | None:
+        """The kept prompt nearest to these shingles, if it is near enough; ties by id."""
+        near = {place for band in bands for place in self.by_band.get(band, ())}
+        best = None
+        for place in near:
+            size = len(self.sets[place])
+            # Sets of too different a size cannot be similar: no need to intersect them.
+            if min(size, len(grams)) < self.threshold * max(size, len(grams)):
+                continue
+            likeness = similarity(grams, self.sets[place])
+            if likeness >= self.threshold:
+                found = (-likeness, self.ids[place])
+                best = found if best is None or found < best else best
+        return (best[1], -best[0]) if best else None
+
+
+def _losers(
+    prompts: pa.Table, existing: pa.Table | None, threshold: float
+) -> dict[str, tuple[str, float]]:
+    """raw_prompt_id of each near duplicate → (id of the prompt that stays, similarity)."""
+    kept = _Kept(threshold)
+    for row in existing.to_pylist() if existing is not None else ():
+        kept.add(row["raw_prompt_id"], shingles(row["text"]), row["minhash"])
+    have = set(kept.ids)
+    lost = {}
+    for row in prompts.select(["raw_prompt_id", "text", "minhash"]).to_pylist():
+        key, bands = row["raw_prompt_id"], row["minhash"]
+        if key in have:
+            continue
+        grams = shingles(row["text"])
+        twin = kept.twin(grams, bands)
+        if twin:
+            lost[key] = twin
+        else:
+            kept.add(key, grams, bands)
+    return lost
+
+
+def _refuse(merged: Judged, lost: dict[str, tuple[str, float]]) -> Judged:
+    ids = pa.array(list(lost), pa.string())
+    of_prompts = pc.is_in(merged.raw_prompts["raw_prompt_id"], value_set=ids)
+    of_sightings = pc.is_in(merged.occurrences["raw_prompt_id"], value_set=ids)
+    gone = merged.raw_prompts.filter(of_prompts).select(["raw_prompt_id", "text"]).to_pylist()
+    texts = {row["raw_prompt_id"]: row["text"] for row in gone}
+    rows = [
+        _rejection(row, texts[row["raw_prompt_id"]], lost[row["raw_prompt_id"]])
+        for row in merged.occurrences.filter(of_sightings).to_pylist()
+    ]
+    refused = pa.Table.from_pylist(rows, schema=REJECTIONS)
+    return Judged(
+        merged.raw_prompts.filter(pc.invert(of_prompts)),
+        merged.occurrences.filter(pc.invert(of_sightings)),
+        pa.concat_tables([merged.rejections, refused]),
+    )
+
+
+def _rejection(sighting: dict[str, Any], text: str, twin: tuple[str, float]) -> dict[str, Any]:
+    return {
+        "rejection_id": sighting["occurrence_id"],
+        "source_id": sighting["source_id"],
+        "line": sighting["line"],
+        "text": escape(text),
+        "reason": "near_duplicate",
+        "detail": f"similarity {twin[1]:.2f} to raw prompt {twin[0]}",
+        "collected_at": sighting["collected_at"],
+    }
