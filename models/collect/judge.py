@@ -4,8 +4,8 @@ A pure function of its lines and rules: shards can be judged anywhere, in any or
 duplicates need all shards and the warehouse, so they come afterwards (`settle`).  The first check
 that refuses a line names the reason:
 
-not_text, malformed, no_prompt, empty, too_long (characters), too_many_tokens, too_short (words),
-language, unsafe; near_duplicate is added by `settle`.
+not_text, malformed, no_prompt, empty, too_long (characters), too_short (words), too_many_tokens,
+unsafe, language; near_duplicate is added by `settle`.
 """
 
 import re
@@ -15,10 +15,13 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from models.collect.language import USUAL, known_codes, language_of
 from models.collect.lines import KEPT_CHARACTERS
 from models.collect.minhash import band_hashes
 from models.collect.normalise import normalise
+from models.collect.safety import unsafe_words
 from models.collect.source import Line
+from schemas.errors import SettingsError
 from schemas.identity import occurrence_id, raw_prompt_id, split_of
 from schemas.records import OCCURRENCES, RAW_PROMPTS, REJECTIONS
 from schemas.settings import CollectSettings
@@ -90,7 +93,11 @@ def judge(
 def checker(
     rules: CollectSettings, count_tokens: CountTokens | None, token_budget: int | None
 ) -> Callable[[Line], Accepted | Refusal]:
-    """The rules as one function of a line."""
+    """The rules as one function of a line.  Raises SettingsError for an unknown language."""
+    _check_languages(rules.languages)
+    first_unsafe = None
+    if rules.safety or rules.blocked_words:
+        first_unsafe = unsafe_words(rules.blocked_words, rules.safety)
 
     def check(line: Line) -> Accepted | Refusal:
         if line.reason is not None:
@@ -111,9 +118,26 @@ def checker(
         tokens = count_tokens(text) if count_tokens else None
         if tokens is not None and token_budget is not None and tokens > token_budget:
             return Refusal("too_many_tokens", f"{tokens} tokens, the encoder takes {token_budget}")
-        return Accepted(text, "en", tokens)
+        unsafe = first_unsafe(text) if first_unsafe else None
+        if unsafe:
+            return Refusal("unsafe", f"the word {unsafe!r}")
+        language = language_of(text, rules.languages)
+        if rules.languages and language.sure and language.code not in rules.languages:
+            return Refusal("language", f"{language.code}, wanted {', '.join(rules.languages)}")
+        return Accepted(text, language.code, tokens)
 
     return check
+
+
+def _check_languages(codes: tuple[str, ...]) -> None:
+    if set(codes) <= set(USUAL):
+        return
+    unknown = sorted(set(codes) - known_codes())
+    if unknown:
+        raise SettingsError(
+            f"collect.languages has {', '.join(map(repr, unknown))}, which no detector knows. "
+            "Give ISO 639-1 codes such as 'en', or an empty list for any language."
+        )
 
 
 def _too_long(length: int, rules: CollectSettings) -> Refusal:

@@ -37,14 +37,25 @@ class Physical(NamedTuple):
 
 def physical_lines(path: Path) -> Iterator[Physical]:
     """The lines of a text file.  Raises SourceError for an empty, binary or unreadable one."""
+    for raw, length in _split(_utf8_chunks(path)):
+        yield _decode(raw, length)
+
+
+def text_chunks(path: Path) -> Iterator[str]:
+    """The text of a file in pieces; bytes that are not UTF-8 become U+FFFD.  Raises SourceError."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for chunk in _utf8_chunks(path):
+        yield decoder.decode(chunk)
+    yield decoder.decode(b"", final=True)
+
+
+def _utf8_chunks(path: Path) -> Iterator[bytes]:
     try:
         with _open(path) as file:
             head = file.read(SNIFF_BYTES)
             if not head:
                 raise SourceError(f"{path} is empty: there is nothing to collect in it.")
-            encoding = _encoding(head, path)
-            for raw, length in _split(_utf8(head, file, encoding)):
-                yield _decode(raw, length)
+            yield from _utf8(head, file, _encoding(head, path))
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path} cannot be read: {error}.") from error
 

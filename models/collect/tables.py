@@ -52,9 +52,9 @@ def refused(text: str, reason: str, detail: str) -> Row:
 
 def parse_json(line: Physical) -> Row:
     """One JSON object, or one JSON string, as a row."""
-    text, reason, detail = line
-    if reason is not None:
-        return refused(text, reason, detail)
+    text = line.text
+    if line.reason is not None:
+        return refused(text, line.reason, line.detail)
     if not text.strip():
         return refused(text, "empty", "")
     try:
@@ -77,7 +77,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     columns = [name.strip() for name in _parse_csv(header.text, delimiter) or [header.text]]
     for line, fields in _records(lines, delimiter):
         if line.reason is not None:
-            yield refused(*line)
+            yield refused(line.text, line.reason, line.detail)
         elif fields is None:
             yield refused(line.text, "malformed", "a quotation mark is never closed")
         elif not any(fields):
@@ -164,7 +164,7 @@ def _tsv_rows(path: Path) -> Iterator[Row]:
     for line in lines:
         fields = [_unquote(field) for field in line.text.split("\t")]
         if line.reason is not None:
-            yield refused(*line)
+            yield refused(line.text, line.reason, line.detail)
         elif not any(fields):
             yield refused(line.text, "empty", "")
         else:
