@@ -91,12 +91,16 @@ class TisSettings(Frozen):
     model: str = "models/embedded/weights/tis-sd"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     device: str = "auto"
+    variant: str | None = None  # of the weight files, such as "fp16" where a hub repo has both
     offload: Literal["none", "model", "sequential"] = "none"
     vae_slicing: bool = False
     compile: bool = False
     scheduler: str | None = None  # class name in diffusers; None: the folder's own
+    scheduler_options: Mapping[str, Any] = Field(default_factory=dict)
+    # over the folder's config, such as {"timestep_spacing": "trailing"} for SDXL-Lightning
     steps: int = Field(default=6, ge=1)
     guidance: float = 4.0
+    true_cfg_scale: float | None = None  # FLUX: guidance by a second pass, for a negative prompt
     negative_prompt: str = ""
     width: int | None = None  # None: the model's own
     height: int | None = None
@@ -107,8 +111,10 @@ class TisSettings(Frozen):
 
     def identity(self) -> dict[str, Any]:
         """What determines a picture: everything but where and how fast it is computed."""
-        local = {"model", "device", "offload", "vae_slicing", "compile", "batch", "token_budget"}
-        return self.model_dump(mode="json", exclude=local)
+        local = {"model", "variant", "device", "offload", "vae_slicing", "compile", "batch"}
+        settings = self.model_dump(mode="json", exclude={*local, "token_budget", "loras"})
+        # A LoRA's file is in the weights' hash; its path is where it happens to lie.
+        return settings | {"lora_scales": [lora.scale for lora in self.loras]}
 
 
 class ScorerSettings(Frozen):

@@ -1,0 +1,56 @@
+"""Where and in which precision a model computes, from the words `auto`, `cuda:1`, `float16` …"""
+
+from typing import TYPE_CHECKING
+
+from schemas.errors import SettingsError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pick_device(wish: str, key: str = "device") -> str:
+    """`auto` is the first of CUDA, MPS, CPU that is there.  Raises SettingsError otherwise."""
+    import torch
+
+    if wish == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=wish)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingsError(
+            f"{key} = {wish!r} cannot be used on this machine: {str(error).splitlines()[0]} "
+            "Use 'auto' or 'cpu'."
+        ) from error
+    return wish
+
+
+def pick_dtype(wish: str, device: str, *, prefer_bfloat16: bool = False) -> "torch.dtype":
+    """`auto` is float32 on a CPU, else half precision: bfloat16 where the model overflows float16
+    (the transformers of FLUX and SD 3 were published in it) and the device has it."""
+    import torch
+
+    if wish != "auto":
+        return getattr(torch, wish)
+    if device == "cpu":
+        return torch.float32
+    if prefer_bfloat16 and (not device.startswith("cuda") or torch.cuda.is_bf16_supported()):
+        return torch.bfloat16
+    return torch.float16
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """True for the ways in which torch says that memory ran out, on any device."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error)
+    return "out of memory" in text or "can't allocate memory" in text
+
+
+def free_memory() -> None:
+    """Give cached blocks back to the device, so that a smaller batch finds room."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,162 @@
+"""From settings to a diffusers pipeline: checks, dtype, device, scheduler, LoRA, memory savers."""
+
+import contextlib
+import inspect
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.device import pick_device, pick_dtype
+from models.tis.describe import lora_files
+from models.tis.folder import PipelineFolder, open_folder
+from models.weights import sha256, verify
+from schemas.errors import ModelError, SettingsError
+from schemas.settings import TisSettings
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+
+def load_pipeline(settings: TisSettings) -> "DiffusionPipeline":
+    """The pipeline of `settings` on its device, progress bar off, without a safety checker."""
+    folder = open_folder(settings.model)
+    files = folder.files(settings.variant)
+    verify(folder.root, files)
+    device = pick_device(settings.device, "tis.device")
+    dtype = pick_dtype(settings.dtype, device, prefer_bfloat16="transformer" in folder.components)
+    with _quiet():
+        pipeline = _from_pretrained(folder, files, settings, dtype)
+    check_text_to_image(pipeline, folder)
+    if settings.scheduler:
+        pipeline.scheduler = make_scheduler(pipeline, settings)
+    add_loras(pipeline, settings)
+    place(pipeline, settings, device)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _from_pretrained(
+    folder: PipelineFolder, files: list[Path], settings: TisSettings, dtype: Any
+) -> "DiffusionPipeline":
+    import diffusers
+
+    kind = getattr(diffusers, folder.pipeline, None)
+    if kind is None:
+        raise ModelError(
+            f"{folder.root} is a {folder.pipeline}, which diffusers {diffusers.__version__} does "
+            "not know. A newer diffusers may; custom pipelines would run remote code and stay off."
+        )
+    absent = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
+    takes = inspect.signature(kind.__init__).parameters
+    arguments: dict[str, Any] = {name: None for name in absent if name in takes}
+    if "requires_safety_checker" in takes:
+        arguments["requires_safety_checker"] = False
+    arguments |= {
+        "torch_dtype": dtype,
+        "variant": settings.variant,
+        "use_safetensors": True,
+        "local_files_only": True,
+    }
+    known = diffusers.pipelines.auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()
+    loader = diffusers.AutoPipelineForText2Image if kind in known else diffusers.DiffusionPipeline
+    try:
+        return loader.from_pretrained(folder.root, **arguments)
+    except Exception as error:
+        raise ModelError(explain_failure(folder.root, files, error)) from error
+
+
+def explain_failure(root: Path, files: list[Path], error: Exception) -> str:
+    """Which file a failed load is about, with its hash, and what was said."""
+    from safetensors import safe_open
+
+    said = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}"
+    for path in (p for p in files if p.suffix == ".safetensors"):
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except Exception as broken:
+            return f"{path} (SHA-256 {sha256(path)}) is not a readable safetensors file: {broken}"
+    hashes = ", ".join(
+        f"{p.relative_to(root)} {sha256(p)[:16]}…" for p in files if p.suffix == ".safetensors"
+    )
+    return f"The checkpoint {root} cannot be loaded. {said} Weights (SHA-256): {hashes}"
+
+
+def check_text_to_image(pipeline: "DiffusionPipeline", folder: PipelineFolder) -> None:
+    """Raise ModelError for a pipeline that wants more than a prompt (an image, a video)."""
+    takes = inspect.signature(type(pipeline).__call__).parameters
+    if "prompt" not in takes or "image" in takes or "num_frames" in takes:
+        raise ModelError(
+            f"{folder.root} is a {folder.pipeline}, which does not turn a prompt alone into a "
+            "picture. Give a text-to-image checkpoint."
+        )
+
+
+def make_scheduler(pipeline: "DiffusionPipeline", settings: TisSettings) -> Any:
+    """The scheduler named in the settings, built from the checkpoint's own scheduler config."""
+    import diffusers
+
+    kind: Any = getattr(diffusers, settings.scheduler or "", None)
+    if not (inspect.isclass(kind) and hasattr(kind, "set_timesteps")):
+        fitting = ", ".join(sorted(k.__name__ for k in pipeline.scheduler.compatibles))
+        raise SettingsError(
+            f"tis.scheduler = {settings.scheduler!r} is no scheduler of diffusers. "
+            f"Fitting here: {fitting}."
+        )
+    return kind.from_config(pipeline.scheduler.config, **dict(settings.scheduler_options))
+
+
+def add_loras(pipeline: "DiffusionPipeline", settings: TisSettings) -> None:
+    """Load the LoRAs and fuse them into the weights, so that a step costs what it cost before."""
+    names, scales = [], []
+    for i, (lora, file) in enumerate(zip(settings.loras, lora_files(settings.loras), strict=True)):
+        if not hasattr(pipeline, "load_lora_weights"):
+            raise SettingsError(f"{type(pipeline).__name__} takes no LoRA: leave tis.loras empty.")
+        names.append(f"lora_{i}")
+        scales.append(lora.scale)
+        try:
+            pipeline.load_lora_weights(
+                str(file.parent), weight_name=file.name, adapter_name=names[-1]
+            )
+        except Exception as error:
+            raise ModelError(
+                f"LoRA {file} (SHA-256 {sha256(file)}) does not fit {settings.model}: {error}"
+            ) from error
+    if names:
+        pipeline.set_adapters(names, scales)
+        pipeline.fuse_lora(adapter_names=names)
+        pipeline.unload_lora_weights()
+
+
+def place(pipeline: "DiffusionPipeline", settings: TisSettings, device: str) -> None:
+    """Move to the device, or leave parts on the CPU, and switch the memory savers on."""
+    if settings.offload != "none" and device == "cpu":
+        raise SettingsError(
+            f"tis.offload = {settings.offload!r} keeps idle parts off an accelerator, but the "
+            "device is the CPU: set it to 'none'."
+        )
+    if settings.offload == "model":
+        pipeline.enable_model_cpu_offload(device=device)
+    elif settings.offload == "sequential":
+        pipeline.enable_sequential_cpu_offload(device=device)
+    else:
+        pipeline.to(device)
+    if settings.vae_slicing and hasattr(pipeline.vae, "enable_slicing"):
+        pipeline.vae.enable_slicing()
+    if settings.compile:
+        network = getattr(pipeline, "unet", None) or pipeline.transformer
+        network.compile()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    # Loading bars of both libraries would end up between ours.
+    import diffusers.utils.logging as of_diffusers
+    import transformers.utils.logging as of_transformers
+
+    of_diffusers.disable_progress_bar()
+    of_transformers.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
