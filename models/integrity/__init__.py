@@ -1,0 +1,29 @@
+"""Content integrity: what a prompt must say, still says, and no longer says, by units.
+
+`content_integrity(units, prompt)` judges the teacher's data, the reward, the evaluation and the
+chat alike; `find_unit` says where a unit stands; `extract_units` derives units by rule where no
+teacher wrote them.  Leaves out pictures.  Try it:
+
+    python -m models.integrity "a red car at night" "make the car blue" "a blue car at night"
+"""
+
+from models.integrity.score import (
+    Integrity,
+    Miss,
+    Span,
+    content_integrity,
+    find_all,
+    find_unit,
+)
+from models.integrity.words import analyse, lemma_of
+
+__all__ = [
+    "Integrity",
+    "Miss",
+    "Span",
+    "analyse",
+    "content_integrity",
+    "find_all",
+    "find_unit",
+    "lemma_of",
+]

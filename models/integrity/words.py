@@ -1,0 +1,149 @@
+"""Words of a prompt: lemmas, clause borders, and which words are negated.
+
+`analyse("a cat, no dogs")` gives `cat` affirmed and `dog` negated.  Hyphens split words ("hot-air"
+is "hot air"), weights such as `(word:1.2)` and tags such as `<lora:x:1>` are syntax, no words, and
+American spelling stands for both.  Leaves out parsing: negation is read from cues and their reach
+(our choice), not from grammar.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
+
+from models.integrity.lexicon import word_sets
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+# Syntax of renderers that must not be read as words; blanked so that offsets stay true.
+_SYNTAX = re.compile(r"<[^<>\s]{1,80}:[^<>]{1,80}>|:\s*-?\d*\.?\d+\s*(?=[)\]])|\bBREAK\b")
+_BREAK = re.compile(r"[,.;:!?()\[\]{}|\n\r\"“”<>/]|\s[-–—]\s")
+
+# Lemmas the dictionary gets wrong for pictures: it takes the verb where a noun is meant.
+_LEMMAS = {
+    "leaves": "leaf", "skies": "sky", "left": "left", "rose": "rose", "ground": "ground",
+    "better": "better", "best": "best", "found": "found", "wound": "wound", "saw": "saw",
+    "glasses": "glasses", "lit": "lit", "born": "born", "felt": "felt", "lens": "lens",
+    "us": "us", "as": "as", "his": "his", "was": "be", "were": "be", "is": "be", "are": "be",
+    "an": "a", "grey": "gray", "axes": "axe", "dice": "dice", "spectacles": "glasses",
+    "can't": "not", "won't": "not", "cannot": "not", "photo": "photo", "photos": "photo",
+    "wolves": "wolf", "elves": "elf", "dwarves": "dwarf", "hooves": "hoof", "scarves": "scarf",
+}  # fmt: skip
+_NUMBERS = {
+    "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
+    "eight": "8", "nine": "9", "ten": "10", "eleven": "11", "twelve": "12",
+}  # fmt: skip
+_OUR = re.compile(r"^(col|fav|harb|neighb|arm|hon|vap|rum|flav)our")
+
+_CUES = frozenset({"no", "not", "without", "never", "minus", "lacking", "nor", "neither", "zero",
+                   "except", "excluding", "non", "un", "sans"})  # fmt: skip
+_AFTER_CUES = frozenset({"free", "less"})  # "dog-free"; only right after a hyphen
+# A preposition ends the reach of a cue once something has been negated: in "no dog in the house"
+# the house is there.  "of" and "or" do not: "without a bowl of fruit or a cup".
+_ENDERS = frozenset(
+    {"in", "on", "at", "by", "under", "over", "near", "beside", "behind", "with", "from", "into",
+     "onto", "against", "among", "between", "before", "after", "during", "through", "around",
+     "above", "below", "inside", "outside", "but", "while", "where", "which", "who", "that",
+     "then", "instead", "only", "just"}
+)  # fmt: skip
+_ARTICLES = frozenset({"a", "an", "the", "one", "some", "two", "three"})
+
+
+class Word(NamedTuple):
+    """A word as written at `prompt[start:end]`; `clause` counts the borders before it."""
+
+    text: str  # lower case
+    lemma: str
+    start: int
+    end: int
+    clause: int
+    negated: bool
+
+
+class Prompt(NamedTuple):
+    """All words of a prompt in order, and where each lemma stands."""
+
+    text: str
+    words: tuple[Word, ...]
+    places: dict[str, tuple[int, ...]]
+
+
+@lru_cache(maxsize=65_536)
+def lemma_of(word: str) -> str:
+    """The dictionary form of one word, lower case, American spelling, small numbers as digits."""
+    word = unicodedata.normalize("NFKC", word).casefold().replace("’", "'")
+    if word in _LEMMAS:
+        return _LEMMAS[word]
+    if word.endswith("n't"):
+        return "not"
+    word = word.removesuffix("'s").removesuffix("'")
+    if word in _NUMBERS:
+        return _NUMBERS[word]
+    if not word.isascii() or not word.isalpha() or len(word) > 24:
+        return word
+    if word in word_sets().nouns_in_ing:
+        return word
+    import simplemma
+
+    return _OUR.sub(r"\1or", str(simplemma.lemmatize(word, lang="en")).casefold())
+
+
+@lru_cache(maxsize=8_192)
+def analyse(prompt: str) -> Prompt:
+    """Words of `prompt` with lemmas and negation.  Any text is fine; "" has no words."""
+    text = _SYNTAX.sub(lambda match: " " * len(match.group()), prompt)
+    raw: list[tuple[str, str, int, int, int, bool]] = []
+    clause, last = 0, 0
+    for match in _WORD.finditer(text):
+        start, end = match.span()
+        between = text[last:start]
+        if between != " " and _BREAK.search(between):
+            clause += 1
+        raw.append((match.group().lower(), lemma_of(match.group()), start, end, clause,
+                    between == "-"))  # fmt: skip
+        last = end
+    negated = _negated(raw)
+    words = tuple(
+        Word(word, lemma, start, end, number, negated[index])
+        for index, (word, lemma, start, end, number, _) in enumerate(raw)
+    )
+    places: dict[str, list[int]] = {}
+    for index, word in enumerate(words):
+        places.setdefault(word.lemma, []).append(index)
+    return Prompt(prompt, words, {lemma: tuple(where) for lemma, where in places.items()})
+
+
+def _negated(raw: list[tuple[str, str, int, int, int, bool]]) -> list[bool]:
+    """Which words a cue reaches: to the end of its clause, a preposition, or "and a …"."""
+    flags = [False] * len(raw)
+    reach, reached, clause = False, False, -1
+    for index, (word, lemma, _, _, number, hyphen) in enumerate(raw):
+        following = raw[index + 1][0] if index + 1 < len(raw) else ""
+        if number != clause:
+            # "without a dog, cat or bird": a list goes on only if it was opened by a cue and
+            # the clause is one bare word; too rare to guess, so a comma ends the reach.
+            reach, reached, clause = False, False, number
+        if hyphen and lemma in _AFTER_CUES and index:
+            flags[index - 1] = True
+            continue
+        if word in _CUES or lemma == "not":
+            # "not only" affirms; "no 1" and "no. 5" name things.
+            if following in ("only", "just", "1") or (word == "un" and not _glued(raw, index)):
+                continue
+            reach, reached = True, False
+            continue
+        if word == "free" and following == "of":
+            reach, reached = True, False
+            continue
+        if not reach:
+            continue
+        if reached and (word in _ENDERS or (word == "and" and following in _ARTICLES)):
+            reach = False
+            continue
+        flags[index] = True
+        reached = reached or (word not in _ARTICLES and word not in ("any", "of", "to", "be"))
+    return flags
+
+
+def _glued(raw: list[tuple[str, str, int, int, int, bool]], index: int) -> bool:
+    """Whether the next word hangs on by a hyphen ("un-happy")."""
+    return index + 1 < len(raw) and raw[index + 1][5]
