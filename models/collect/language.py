@@ -12,7 +12,7 @@ which are let through as "und".
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 ENGLISH_SHARE = 0.7  # of words in the dictionary: English without another question
@@ -77,6 +77,11 @@ def _is_latin(letter: str) -> bool:
 
 
 def _english_share(words: list[str]) -> float:
+    return sum(_is_english(word.lower()) for word in words) / len(words)
+
+
+@lru_cache(maxsize=100_000)
+def _is_english(word: str) -> bool:
     from simplemma import is_known
 
-    return sum(is_known(word.lower(), lang="en") for word in words) / len(words)
+    return is_known(word, lang="en")

@@ -10,7 +10,7 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from models.collect.source import READ_BYTES
 from schemas.errors import SourceError
@@ -60,9 +60,9 @@ def _utf8_chunks(path: Path) -> Iterator[bytes]:
         raise SourceError(f"{path} cannot be read: {error}.") from error
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BinaryIO:
     if path.suffix == ".gz":
-        return gzip.open(path, "rb")
+        return cast(BinaryIO, gzip.open(path, "rb"))
     return path.open("rb")
 
 
@@ -81,7 +81,7 @@ def _encoding(head: bytes, path: Path) -> str:
     return "utf-8"
 
 
-def _utf8(head: bytes, file: IO[bytes], encoding: str) -> Iterator[bytes]:
+def _utf8(head: bytes, file: BinaryIO, encoding: str) -> Iterator[bytes]:
     """Chunks in UTF-8; what another encoding cannot read becomes U+FFFD and is refused later."""
     if encoding == "utf-8":
         yield head.removeprefix(codecs.BOM_UTF8)

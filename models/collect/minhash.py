@@ -36,7 +36,7 @@ def band_hashes(texts: Sequence[str]) -> pa.ListArray:
 def bands_of_sets(sets: Sequence[frozenset[str]]) -> pa.ListArray:
     """As `band_hashes`, of token sets that the caller made."""
     import numpy as np
-    from rensa import RMinHash
+    from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue]
 
     kind = pa.list_(pa.int64())
     if not sets:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from models.collect.judge import Judged, escape
 from models.collect.minhash import shingles, similarity
@@ -109,19 +108,19 @@ def _losers(
 
 
 def _refuse(merged: Judged, lost: dict[str, tuple[str, float]]) -> Judged:
-    ids = pa.array(list(lost), pa.string())
-    of_prompts = pc.is_in(merged.raw_prompts["raw_prompt_id"], value_set=ids)
-    of_sightings = pc.is_in(merged.occurrences["raw_prompt_id"], value_set=ids)
-    gone = merged.raw_prompts.filter(of_prompts).select(["raw_prompt_id", "text"]).to_pylist()
-    texts = {row["raw_prompt_id"]: row["text"] for row in gone}
+    stays = [key not in lost for key in merged.raw_prompts["raw_prompt_id"].to_pylist()]
+    seen = [key not in lost for key in merged.occurrences["raw_prompt_id"].to_pylist()]
+    gone = merged.raw_prompts.filter(pa.array([not stay for stay in stays], pa.bool_()))
+    texts = dict(zip(gone["raw_prompt_id"].to_pylist(), gone["text"].to_pylist(), strict=True))
+    sightings = merged.occurrences.filter(pa.array([not stay for stay in seen], pa.bool_()))
     rows = [
         _rejection(row, texts[row["raw_prompt_id"]], lost[row["raw_prompt_id"]])
-        for row in merged.occurrences.filter(of_sightings).to_pylist()
+        for row in sightings.to_pylist()
     ]
     refused = pa.Table.from_pylist(rows, schema=REJECTIONS)
     return Judged(
-        merged.raw_prompts.filter(pc.invert(of_prompts)),
-        merged.occurrences.filter(pc.invert(of_sightings)),
+        merged.raw_prompts.filter(pa.array(stays, pa.bool_())),
+        merged.occurrences.filter(pa.array(seen, pa.bool_())),
         pa.concat_tables([merged.rejections, refused]),
     )
 
