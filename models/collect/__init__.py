@@ -9,13 +9,16 @@ room leaves out: storage (the caller appends the tables) and any decision about 
 """
 
 from models.collect.judge import Judged, judge
-from models.collect.minhash import band_hashes
+from models.collect.minhash import band_hashes, triple_bands
 from models.collect.normalise import normalise
 from models.collect.readers import read_source
 from models.collect.settle import settle
 from models.collect.source import Line, fingerprint, shards, source_id, source_row
+from models.collect.triples import Columns, Imported, read_triples
 
 __all__ = [
+    "Columns",
+    "Imported",
     "Judged",
     "Line",
     "band_hashes",
@@ -23,8 +26,10 @@ __all__ = [
     "judge",
     "normalise",
     "read_source",
+    "read_triples",
     "settle",
     "shards",
     "source_id",
     "source_row",
+    "triple_bands",
 ]

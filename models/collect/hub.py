@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.collect.source import HUB
-from models.collect.tables import Row
+from models.collect.tables import Choose, Row
 from schemas.errors import SourceError
 from schemas.settings import SourceSettings
 
@@ -36,8 +36,8 @@ def parse_hub_id(location: str) -> HubId:
     return HubId("/".join(parts[:2]), config, revision or None)
 
 
-def hub_rows(source: SourceSettings) -> Iterator[Row]:
-    """The rows of one split.  Raises SourceError with what `datasets` said."""
+def hub_rows(source: SourceSettings, choose: Choose) -> Iterator[Row]:
+    """The chosen columns of one split.  Raises SourceError with what `datasets` said."""
     import datasets
 
     name = parse_hub_id(source.location)
@@ -45,6 +45,8 @@ def hub_rows(source: SourceSettings) -> Iterator[Row]:
         stream: Any = datasets.load_dataset(
             name.path, name.config, split=source.split, revision=name.revision, streaming=True
         )
+        if stream.column_names:
+            stream = stream.select_columns(list(choose(tuple(stream.column_names))))
         for values in stream:
             yield Row(values)
     except SourceError:

@@ -84,7 +84,7 @@ def judge(
         sighting = {"occurrence_id": key, "raw_prompt_id": prompt, "licence": line.licence}
         sightings.append(sighting | place)
     return Judged(
-        _with_bands(list(prompts.values())),
+        with_bands(list(prompts.values())),
         pa.Table.from_pylist(sightings, schema=OCCURRENCES),
         pa.Table.from_pylist(refused, schema=REJECTIONS),
     )
@@ -165,7 +165,8 @@ def escape(text: str) -> str:
     )[:KEPT_CHARACTERS]
 
 
-def _with_bands(rows: list[dict[str, Any]]) -> pa.Table:
+def with_bands(rows: list[dict[str, Any]]) -> pa.Table:
+    """RAW_PROMPTS from rows, with the band hashes of their texts."""
     bands = band_hashes([row["text"] for row in rows])
     table = pa.Table.from_pylist(rows, schema=RAW_PROMPTS)
     place = RAW_PROMPTS.get_field_index("minhash")

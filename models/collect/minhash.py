@@ -33,6 +33,16 @@ def band_hashes(texts: Sequence[str]) -> pa.ListArray:
     return bands_of_sets([shingles(text) for text in texts])
 
 
+def triple_bands(instructions: Sequence[str], targets: Sequence[str]) -> pa.ListArray:
+    """(N,) band hashes of triples: the shingles of instruction and of target, kept apart."""
+    return bands_of_sets(
+        [
+            frozenset(f"instruction {gram}" for gram in shingles(instruction)) | shingles(target)
+            for instruction, target in zip(instructions, targets, strict=True)
+        ]
+    )
+
+
 def bands_of_sets(sets: Sequence[frozenset[str]]) -> pa.ListArray:
     """As `band_hashes`, of token sets that the caller made."""
     import numpy as np

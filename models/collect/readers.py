@@ -5,13 +5,13 @@ SourceError.  Memory is bounded by a chunk of the file (by a row group for Parqu
 judging the prompts (`judge`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
 from models.collect.lines import KEPT_CHARACTERS, physical_lines
 from models.collect.source import Line, files_of, is_hub, kind_of, source_id
-from models.collect.tables import Row, rows_of
+from models.collect.tables import Choose, Row, rows_of
 from schemas.errors import SourceError
 from schemas.settings import SourceSettings
 
@@ -56,38 +56,41 @@ def read_source(source: SourceSettings, limit: int | None = None) -> Iterator[Li
 
 
 def _found(source: SourceSettings) -> Iterator[Found]:
-    kind = kind_of(source)
-    if is_hub(source):
-        from models.collect.hub import hub_rows
-
-        yield from prompts_of(hub_rows(source), source.column, source.location)
+    if kind_of(source) != "text":
+        yield from _prompts(source)
         return
     for path in files_of(source):
-        if kind == "text":
-            for line in physical_lines(path):
-                yield Found(*line)
-        else:
-            yield from prompts_of(rows_of(path, kind), source.column, str(path))
+        for line in physical_lines(path):
+            yield Found(*line)
 
 
-def prompts_of(rows: Iterator[Row], column: str | None, place: str) -> Iterator[Found]:
-    """The prompt column of rows; the first readable row decides which one that is."""
-    pick: Callable[[dict[str, Any]], Any] | None = None
-    for row in rows:
+def _prompts(source: SourceSettings) -> Iterator[Found]:
+    """The prompt column of a table; its first readable row decides which one that is."""
+
+    def choose(columns: tuple[str, ...]) -> list[str]:
+        return [choose_column(columns, source.column, source.location)]
+
+    name: str | None = None
+    for row in source_rows(source, choose):
         if row.reason is not None:
             yield Found(row.text, row.reason, row.detail)
         elif isinstance(row.values, str):
             yield Found(row.values)
         else:
             values = row.values or {}
-            if pick is None:
-                name = choose_column(tuple(values), column, place)
-                pick = _picker(name)
-            yield _prompt(pick(values), values)
+            name = name or choose(tuple(values))[0]
+            yield _prompt(values.get(name), values)
 
 
-def _picker(name: str) -> Callable[[dict[str, Any]], Any]:
-    return lambda values: values.get(name)
+def source_rows(source: SourceSettings, choose: Choose) -> Iterator[Row]:
+    """The rows of every file of a source that is a table.  Raises SourceError."""
+    if is_hub(source):
+        from models.collect.hub import hub_rows
+
+        yield from hub_rows(source, choose)
+        return
+    for path in files_of(source):
+        yield from rows_of(path, kind_of(source), choose)
 
 
 def _prompt(value: Any, values: dict[str, Any]) -> Found:

@@ -128,16 +128,24 @@ def hash_files(files: list[Path]) -> str:
 
 
 def source_row(
-    source: SourceSettings, lines: int, collected_at: datetime, limit: int | None = None
+    source: SourceSettings,
+    lines: int,
+    collected_at: datetime,
+    limit: int | None = None,
+    seen: str | None = None,
 ) -> pa.Table:
-    """One row of SOURCES; append it last, for it says that all lines were committed."""
+    """One row of SOURCES; append it last, for it says that all lines were committed.
+
+    `seen` is the fingerprint taken before the lines were read: of a file that grows meanwhile, the
+    new lines are then found by the next build.
+    """
     row = {
         "source_id": source_id(source),
         "name": source_name(source),
         "kind": kind_of(source),
         "location": source.location,
         "licence": source.licence,
-        "fingerprint": fingerprint(source, limit),
+        "fingerprint": seen or fingerprint(source, limit),
         "lines": lines,
         "collected_at": collected_at,
     }
