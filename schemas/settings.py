@@ -126,6 +126,11 @@ class ScorerSettings(Frozen):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     batch: int = Field(default=64, ge=1)
     weight_hash: str | None = None  # refuse other weights
+    # of vlm_judge, a vision model behind an OpenAI-compatible endpoint
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"  # name of the variable, never the key itself
+    concurrency: int = Field(default=8, ge=1)
+    timeout_s: float = 60.0
 
 
 class RenderSettings(Frozen):
@@ -141,6 +146,8 @@ class DecideSettings(Frozen):
     content_min_aesthetic_sigma: float = -0.5  # … and aesthetics be no worse than this many σ
     looks_min_aesthetic_gain: float = 0.0  # style and beautify: gain must exceed this
     near_duplicates: bool = True
+    near_duplicate_bands: int = Field(default=4, ge=1)
+    # of the 16 stored bands that must agree: Jaccard 0.9 is refused at 96%, 0.8 at 27%, 0.7 at 2%
     max_target_tokens: int | None = None  # None: the encoder's budget, checked when taught
 
 

@@ -3,8 +3,9 @@
 A scorer maps N pictures (and, where `reads_intent`, N intents: style-free sentences for the wanted
 picture) to N float64 values, larger is better.  Preference and alignment are asked against the
 intent, never against the candidate prompt.  `describe_scorer` gives the identity without torch;
-`load_scorer` loads the model.  NaN means: no score for this picture (unreadable answer, intent
-over the text encoder's budget), and is reported as NaN, never replaced.
+`load_scorer` loads the model.  NaN means: no score for this picture (the model computed none, or
+the judge's answer cannot be read), and is reported as NaN, never replaced.  An intent longer than
+a scorer's text encoder is cut as the published scorer cuts it, with a warning that names it.
 
 Left out: training of scorers (models/embedded), rounding (the caller's), video.
 

@@ -3,7 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -82,12 +82,20 @@ class Scorer(ABC):
         LOG.warning("Out of memory: %s now scores %d at a time", self.settings.name, self.batch)
 
 
-def unreadable_intent(scorer: str, intent: str, tokens: int, budget: int) -> None:
-    """Say, once an intent, why its score is NaN: cutting it would score another question."""
-    LOG.warning(
-        "%s: intent of %d tokens over its budget of %d gets no score: %.80r",
-        scorer,
-        tokens,
-        budget,
-        intent,
-    )
+def cut_intents(name: str, tokenizer: Any, intents: Sequence[str], length: int) -> None:
+    """Say which intents the published scorer reads only the first `length` tokens of.
+
+    Both pictures of a pair are asked the same cut question, so their difference stands.
+    """
+    unique = [text for text in dict.fromkeys(intents) if len(text) > length]
+    if not unique:
+        return
+    for text, ids in zip(unique, tokenizer(unique, truncation=False).input_ids, strict=True):
+        if len(ids) > length:
+            LOG.warning(
+                "%s reads the first %d of %d tokens of the intent %.80r",
+                name,
+                length,
+                len(ids),
+                text,
+            )

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from models.device import pick_device, pick_dtype
-from models.scorers.base import Scorer, ScorerIdentity, unreadable_intent
+from models.scorers.base import Scorer, ScorerIdentity, cut_intents
 from models.scorers.loading import load_model, load_tokenizer
 from models.scorers.pixels import Pixels
 from models.scorers.registry import Checkpoint
@@ -35,8 +35,7 @@ class ImageTextModel:
         self.pixels = Pixels.from_folder(folder, config.vision_config.image_size)
         self.text_length = int(config.text_config.max_position_embeddings)
         self.tokenizer = load_tokenizer(folder)
-        # SigLIP was trained on texts padded to its full length, CLIP on texts of any length.
-        self.padding = "max_length" if config.model_type.startswith("siglip") else True
+        self.siglip = config.model_type.startswith("siglip")
 
     def images(self, images: list[Image.Image]) -> Any:
         """Unit vectors (n, d) of RGB pictures."""
@@ -49,30 +48,24 @@ class ImageTextModel:
         """Unit vectors (n, d) of texts."""
         inputs = self.tokenizer(
             texts,
-            padding=self.padding,
+            padding="max_length" if self.siglip else True,
             max_length=self.text_length,
-            truncation=True,  # those over the length are NaN already: see `too_long`
+            truncation=True,
             return_tensors="pt",
         ).to(self.device)
+        if self.siglip:
+            # Trained on texts padded to the full length, the padding seen like any other token.
+            inputs.pop("attention_mask", None)
         return self._unit(self.model.get_text_features(**inputs))
 
-    def too_long(self, texts: list[str]) -> list[int]:
-        """Number of tokens of each text where over the encoder's length, else 0."""
-        counts = [len(ids) for ids in self.tokenizer(texts, truncation=False).input_ids]
-        return [n if n > self.text_length else 0 for n in counts]
-
     def cosine(self, images: list[Image.Image], texts: list[str]) -> np.ndarray:
-        """Cosine (n,) of each picture with its text, NaN where the text is too long."""
+        """Cosine (n,) of each picture with its text."""
         # The same intent goes with many renders: each is embedded once.
         unique = list(dict.fromkeys(texts))
         place = {text: i for i, text in enumerate(unique)}
+        cut_intents(type(self.model).__name__, self.tokenizer, unique, self.text_length)
         embedded = self.texts(unique)[[place[text] for text in texts]]
-        cosine = (self.images(images).double() * embedded.double()).sum(-1).cpu().numpy()
-        for text, tokens in zip(unique, self.too_long(unique), strict=True):
-            if tokens:
-                unreadable_intent(type(self.model).__name__, text, tokens, self.text_length)
-                cosine[[t == text for t in texts]] = np.nan
-        return cosine
+        return (self.images(images).double() * embedded.double()).sum(-1).cpu().numpy()
 
     @staticmethod
     def _unit(output: Any) -> Any:

@@ -27,13 +27,17 @@ def load_head(path: Path, width: int) -> Any:
 
     Raises ModelError if they are corrupt or made for embeddings of another width.
     """
+    return make_head(load_state(path), width, path)
+
+
+def make_head(state: dict[str, Any], width: int, path: Path) -> Any:
+    """The MLP with the tensors `state` of the file `path`: a module (n, width) → (n, 1)."""
     from torch import nn
 
-    state = load_state(path)
     first = state.get("layers.0.weight")
     if first is not None and first.shape[1] != width:
         raise ModelError(
-            f"The head {path} takes embeddings of {first.shape[1]} values, but CLIP gives "
+            f"The head {path} takes embeddings of {first.shape[1]} values, the encoder gives "
             f"{width}. The published V2 head belongs to openai/clip-vit-large-patch14 (768)."
         )
     a, b, c, d = HIDDEN

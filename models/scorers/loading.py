@@ -1,6 +1,7 @@
 """`transformers` checkpoints for scorers: safetensors, complete, no remote code."""
 
-import logging
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,16 @@ def load_model(folder: Path, dtype: Any, device: str, kind: Any = None) -> Any:
     import transformers
 
     kind = kind or transformers.AutoModel
-    _quiet()
     try:
-        model, report = kind.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        with quiet():
+            model, report = kind.from_pretrained(
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
     except Exception as error:
         raise ModelError(explain(folder, error)) from error
     missing = sorted(report["missing_keys"]) + [str(k) for k in report.get("mismatched_keys", ())]
@@ -96,8 +97,15 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def _quiet() -> None:
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No loading bars between ours, and no reports that say less than our errors do."""
     from transformers.utils import logging as of_transformers
 
+    level = of_transformers.get_verbosity()
     of_transformers.disable_progress_bar()
-    logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)
+    of_transformers.set_verbosity_error()
+    try:
+        yield
+    finally:
+        of_transformers.set_verbosity(level)

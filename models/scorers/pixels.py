@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from models.tis.folder import read_json
 
@@ -25,6 +25,7 @@ class Pixels:
 
     size: tuple[int, int]  # height, width of the result
     short: int | None = None  # short side before the crop; None: resize both sides to `size`
+    pad: bool = False  # instead: long side to `size`, black borders (HPSv2's `ResizeMaxSize`)
     resample: Image.Resampling = Image.Resampling.BICUBIC
     mean: tuple[float, ...] = CLIP_MEAN
     std: tuple[float, ...] = CLIP_STD
@@ -43,9 +44,8 @@ class Pixels:
         elif "shortest_edge" in target:
             short = target["shortest_edge"]
         if short is None:
-            box = (target["height"], target["width"])
-        else:
-            box = (crop, crop) if isinstance(crop, int) else (crop["height"], crop["width"])
+            crop = target
+        box = (crop, crop) if isinstance(crop, int) else (crop["height"], crop["width"])
         return cls(
             size=box,
             short=short,
@@ -65,6 +65,8 @@ class Pixels:
 
     def _fit(self, image: Image.Image) -> Image.Image:
         height, width = self.size
+        if self.pad:
+            return ImageOps.pad(image, (width, height), self.resample)
         if self.short is None:
             return image.resize((width, height), self.resample)
         w, h = image.size

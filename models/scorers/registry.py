@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from models.scorers.base import Scorer, ScorerIdentity
 from models.weights import (
+    HUB_PATTERNS,
     combine,
     config_files,
     hash_files,
@@ -30,7 +31,7 @@ class Checkpoint(NamedTuple):
     def verify(self) -> None:
         """Compare with the folders' SHA256SUMS; raises ModelError naming a corrupt file."""
         if self.folder:
-            verify(self.folder, model_files(self.folder))
+            verify(self.folder, self.folder.iterdir())
         if self.head:
             verify(self.head.parent, [self.head])
 
@@ -82,7 +83,7 @@ def in_published_file(settings: ScorerSettings) -> Checkpoint:
             f"Scorer {settings.name} needs `head`: the path of its published checkpoint file; "
             "docs/models.md says where it comes from."
         )
-    folder, head = _folder(settings), resolve_file(settings.head)
+    folder, head = _folder(settings, weights=False), resolve_file(settings.head)
     hashes = hash_files(folder, config_files(folder)), hash_files(head.parent, [head])
     return Checkpoint(folder, head, combine(*hashes))
 
@@ -92,8 +93,8 @@ def at_endpoint(settings: ScorerSettings) -> Checkpoint:
     return Checkpoint(None, None, content_id("endpoint", settings.model))
 
 
-def _folder(settings: ScorerSettings) -> Path:
-    folder = resolve(settings.model)
+def _folder(settings: ScorerSettings, *, weights: bool = True) -> Path:
+    folder = resolve(settings.model, HUB_PATTERNS if weights else ("*.json", "*.txt"))
     if not folder.is_dir():
         raise ModelError(f"Scorer {settings.name}: {folder} is a file, a folder is needed.")
     return folder

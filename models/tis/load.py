@@ -98,7 +98,7 @@ def make_scheduler(pipeline: "DiffusionPipeline", settings: TisSettings) -> Any:
     import diffusers
 
     kind: Any = getattr(diffusers, settings.scheduler or "", None)
-    if not (inspect.isclass(kind) and hasattr(kind, "set_timesteps")):
+    if not hasattr(kind, "set_timesteps"):
         fitting = ", ".join(sorted(k.__name__ for k in pipeline.scheduler.compatibles))
         raise SettingsError(
             f"tis.scheduler = {settings.scheduler!r} is no scheduler of diffusers. "
