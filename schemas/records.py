@@ -94,6 +94,7 @@ TRIPLES = _schema(
     units=UNITS,
     units_source=TEXT,  # teacher, rule
     violations=pa.list_(TEXT),  # of the rule checks; a triple with any is never rendered
+    target_tokens=pa.int32(),  # of target_prompt in the text encoder; null: not counted
     minhash=pa.list_(pa.int64()),  # band hashes of instruction and target
     split=TEXT,
     created_at=TIME,

@@ -1,0 +1,307 @@
+"""`Warehouse`: the only door to storage.
+
+    with Warehouse.open(settings.warehouse, home()) as lake:
+        lake.append("scores", table)
+        lake.todo("render", tis_id=…, seeds=(0, 1))
+        lake.query("SELECT edit_kind, count(*) FROM instructpe GROUP BY ALL")
+
+What it does is in the modules beside it: `commits` (append), `todo`, `reading` (query), `claims`,
+`journal`, `images`, `deciding`, `publishing`, `upkeep` (purge, gc, maintain), `export`.
+
+Left out: anything that computes.  Stages hand in Arrow tables with the columns of
+`schemas.records` and get Arrow tables back.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from schemas.errors import WarehouseError
+from schemas.settings import DecideSettings, WarehouseSettings
+from warehouse import deciding, migrations, publishing
+from warehouse.claims import Claims
+from warehouse.commits import Committer, Derive
+from warehouse.connection import Address, attach, connect
+from warehouse.images import ImageStore
+from warehouse.journal import Journal, ingest_leftovers
+from warehouse.locks import CommitLock
+from warehouse.reading import check_reading, lock_down
+from warehouse.todo import ORDER, todo_sql
+
+
+class Warehouse:
+    """One open lake; safe to share between threads, not between processes."""
+
+    def __init__(
+        self, address: Address, connection: duckdb.DuckDBPyConnection, read_only: bool
+    ) -> None:
+        self.address, self.read_only = address, read_only
+        self._connection = connection
+        self._local = threading.local()
+        self._versions: dict[int, duckdb.DuckDBPyConnection] = {}
+        self._guard = threading.Lock()
+        self._journals: dict[str, Journal] = {}
+        self.lock = CommitLock(address.folder / "commit.lock", address.postgres)
+        self.commits = Committer(connection, self.lock, address)
+        self.claims = Claims(address)
+        self.images = ImageStore(address, read_only)
+
+    @classmethod
+    def open(cls, settings: WarehouseSettings, home: Path, read_only: bool = False) -> "Warehouse":
+        """Open the lake of `home`; a writable open creates and migrates it.
+
+        Raises WarehouseError if there is none to read, if it was made by a newer version, or if
+        the folder or the catalog cannot be used.
+        """
+        address = Address.of(settings, home)
+        if read_only and not address.exists():
+            raise WarehouseError(
+                f"There is no warehouse at {address.catalog_file}: run `diffchat build` first, or "
+                "set $DIFFCHAT_HOME."
+            )
+        if not read_only:
+            _create_folder(address)
+        connection = connect(address)
+        lock = CommitLock(address.folder / "commit.lock", address.postgres)
+        if read_only or (address.exists() and not address.postgres):
+            attach(connection, address, read_only=read_only)
+        else:
+            with lock.hold():  # two processes must not both create the catalog
+                attach(connection, address)
+        if not migrations.check(connection, address.public()):
+            if read_only:
+                raise WarehouseError(
+                    f"The lake at {address.public()} was made by an older DiffChat: open it once "
+                    "for writing (`diffchat build`) to bring it up to date."
+                )
+            with lock.hold():
+                migrations.migrate(connection, address.public())
+        if read_only:
+            lock_down(connection, [address.data_path])
+        lake = cls(address, connection, read_only)
+        if not read_only:
+            ingest_leftovers(address.folder, lake.append_all)
+        return lake
+
+    def close(self) -> None:
+        for journal in self._journals.values():
+            journal.close()
+        self.claims.close()
+        for connection in self._versions.values():
+            connection.close()
+        self._connection.close()
+
+    def __enter__(self) -> "Warehouse":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Writing
+
+    def append(self, table: str, rows: pa.Table) -> int:
+        """Commit the rows whose unique columns are new; returns how many were added.
+
+        Missing columns become null; the first committed row of a key wins; rows of removed
+        prompts and triples are dropped.  Raises WarehouseError (see `commits.conform`).
+        """
+        return self.append_all({table: rows})[table]
+
+    def append_all(
+        self, tables: Mapping[str, pa.Table], derive: Derive | None = None
+    ) -> dict[str, int]:
+        """Like `append`, several tables in one commit; see `commits.Committer.append_all`."""
+        if self.read_only:
+            raise WarehouseError("The warehouse was opened for reading only.")
+        return self.commits.append_all(tables, derive)
+
+    def journal(self, table: str) -> Journal:
+        """This process's journal of `table`: rows are safe on arrival, committed in batches."""
+        with self._guard:
+            if table not in self._journals:
+                self._journals[table] = Journal(self.address.folder, table, self.append_all)
+            return self._journals[table]
+
+    # Deciding and publishing
+
+    def decide(self, rules: DecideSettings, **reads: Any) -> str:
+        """Decide every triple under `rules`; returns the decision set's id.
+
+        `reads` are the fields of `deciding.Question`: tis_id, seeds, aesthetics_id,
+        preference_id, recipe_ids.  Without tis_id the text rules decide alone.
+        """
+        with self._writing() as connection:
+            return deciding.decide(connection, self.commits, _question(rules, reads))
+
+    def decision_pending(self, rules: DecideSettings, **reads: Any) -> bool:
+        """Whether the latest version does not yet answer `rules` for what is in the lake."""
+        with _reading(self._reader()) as reader:
+            known = deciding.known_set(reader, _question(rules, reads))
+            last = publishing.latest(reader)
+        return known is None or last is None or last[1] != known
+
+    def candidate(self, decision_set_id: str) -> pa.Table:
+        """Rows that publishing the set would publish: `PUBLISHED_ROWS` without `version`."""
+        with _reading(self._reader()) as reader:
+            return publishing.candidate(reader, decision_set_id)
+
+    def publish(
+        self,
+        decision_set_id: str,
+        *,
+        profile: str = "",
+        settings_hash: str = "",
+        audit: publishing.Audit | None = None,
+    ) -> int:
+        """Audit the candidate, then publish it in one commit; returns the version.
+
+        If `audit(candidate)` raises, nothing is published.  If the latest version already holds
+        these rows under these rules, that version is returned.
+        """
+        with self._writing() as connection:
+            return publishing.publish(
+                connection, self.commits, decision_set_id, profile, settings_hash, audit
+            )
+
+    def funnel(self, decision_set_id: str) -> dict[str, Any]:
+        """collected → proposed → rendered → accepted, with reasons; see `publishing.funnel`."""
+        with _reading(self._reader()) as reader:
+            return publishing.funnel(reader, decision_set_id)
+
+    # Reading
+
+    def query(
+        self,
+        sql: str,
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """The answer of one SELECT; with `version`, of the lake as it was published then.
+
+        Raises WarehouseError for anything that is not a question, for SQL that DuckDB refuses,
+        and for a version that does not exist or was retired.
+        """
+        check_reading(sql)
+        connection = self._reader() if version is None else self._reader_of(version)
+        try:
+            return _read(connection, sql, params)
+        except duckdb.Error as error:
+            raise WarehouseError(f"{error}") from None
+
+    def todo(self, stage: str, *, limit: int | None = None, **filters: Any) -> pa.Table:
+        """wanted − have of `stage`, in a stable order; `filters` as in `todo.todo_sql`."""
+        sql, params = todo_sql(stage, **filters)
+        bound = f" LIMIT {int(limit)}" if limit is not None else ""
+        return _read(self._reader(), f"{sql} ORDER BY {ORDER[stage]}{bound}", params)
+
+    def count_todo(self, stage: str, **filters: Any) -> int:
+        """How many rows `todo` would return."""
+        sql, params = todo_sql(stage, **filters)
+        answer = _read(self._reader(), f"SELECT count(*) AS n FROM ({sql})", params)
+        return answer.column("n")[0].as_py()
+
+    def have_source(self, source_id: str, fingerprint: str) -> bool:
+        """Whether this state of a source was collected to its end."""
+        sql = "SELECT count(*) AS n FROM sources WHERE source_id = ? AND fingerprint = ?"
+        return self.query(sql, [source_id, fingerprint]).column("n")[0].as_py() > 0
+
+    def have_lines(self, source_id: str) -> pa.Table:
+        """(line, raw_prompt_id) of the lines of a source that are kept or, null, refused."""
+        return self.query("FROM collected_lines(?)", [source_id])
+
+    def snapshot(self) -> int:
+        """Number of the last commit."""
+        return self.query("SELECT id FROM lake.current_snapshot()").column("id")[0].as_py()
+
+    @contextmanager
+    def _writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The committer's connection, for one thread and one process at a time."""
+        if self.read_only:
+            raise WarehouseError("The warehouse was opened for reading only.")
+        with self.lock.hold() as interrupted:
+            if interrupted:
+                self.commits.clear_orphans()
+            yield self._connection
+
+    def _reader(self) -> duckdb.DuckDBPyConnection:
+        cursor = getattr(self._local, "cursor", None)
+        if cursor is None:
+            cursor = self._connection.cursor()
+            cursor.execute("USE lake")
+            self._local.cursor = cursor
+        return cursor
+
+    def _reader_of(self, version: int) -> duckdb.DuckDBPyConnection:
+        """A connection whose lake stands at the snapshot of `version`."""
+        sql = "SELECT snapshot_id, status FROM dataset_versions WHERE version = ?"
+        found = self.query(sql, [version]).to_pylist()
+        if not found:
+            known = self.query("SELECT version FROM dataset_versions ORDER BY 1").column(0)
+            said = ", ".join(map(str, known.to_pylist())) or "none yet"
+            raise WarehouseError(f"There is no dataset version {version}; published: {said}.")
+        if found[0]["status"] != "published":
+            raise WarehouseError(
+                f"Dataset version {version} was retired, because rows of it had to be removed."
+            )
+        with self._guard:
+            if version not in self._versions:
+                connection = connect(self.address)
+                attach(connection, self.address, snapshot=found[0]["snapshot_id"])
+                # After a purge an older version is bound to a newer snapshot than its own.
+                connection.execute(
+                    "CREATE TEMP VIEW instructpe AS "
+                    f"SELECT * FROM lake.published_rows WHERE version = {int(version)}"
+                )
+                lock_down(connection, [self.address.data_path])
+                self._versions[version] = connection
+            return self._versions[version]
+
+
+def _question(rules: DecideSettings, reads: Mapping[str, Any]) -> deciding.Question:
+    listed = {
+        name: tuple(value) if name in ("seeds", "recipe_ids") else value
+        for name, value in reads.items()
+    }
+    return deciding.Question(rules, **listed)
+
+
+@contextmanager
+def _reading(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """One snapshot of the lake for several questions, none of which can write."""
+    connection.execute("BEGIN TRANSACTION READ ONLY")
+    try:
+        yield connection
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    params: Sequence[Any] | Mapping[str, Any] | None,
+) -> pa.Table:
+    with _reading(connection):
+        return connection.execute(sql, params).to_arrow_table()
+
+
+def _create_folder(address: Address) -> None:
+    try:
+        address.folder.mkdir(parents=True, exist_ok=True)
+        probe = address.folder / "commit.lock"
+        probe.touch()
+    except OSError as error:
+        raise WarehouseError(
+            f"The warehouse folder {address.folder} cannot be written ({error.strerror}): set "
+            "$DIFFCHAT_HOME to a folder of yours."
+        ) from None

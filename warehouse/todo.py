@@ -1,0 +1,93 @@
+"""wanted − have: how each stage's SQL macro is called.
+
+`sql/views/*.sql` say which rows should exist and do not; here only the arguments are put together.
+Rows come in a stable order, so that two processes make the same shards of the same to-do.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from schemas.errors import WarehouseError
+
+RENDER_ATTEMPTS = 3  # our choice: a render or score that failed three times is given up
+
+ORDER = {
+    "teach": "sample_index, raw_prompt_id",
+    "follow_up": "raw_prompt_id",
+    "beautify": "triple_id",
+    "read": "call_id, attempt",
+    "render": "prompt, seed",
+    "score": "scorer_id, render_id, intent",
+}
+
+
+def todo_sql(
+    stage: str,
+    *,
+    recipe_id: str | None = None,
+    recipe_ids: Sequence[str] = (),
+    source_ids: Sequence[str] = (),
+    lines: int | None = None,
+    samples: int = 1,
+    share: float | None = None,
+    build_id: str | None = None,
+    retry_failed: bool = False,
+    attempts_per_build: int = 3,
+    attempts_terminal: int = 2,
+    tis_id: str | None = None,
+    seeds: Sequence[int] = (),
+    scorer_ids: Sequence[str] = (),
+    since: datetime | None = None,
+    attempts: int = RENDER_ATTEMPTS,
+) -> tuple[str, dict[str, Any]]:
+    """(SQL without an order, its parameters) of a stage's to-do.
+
+    Raises WarehouseError for an unknown stage and for a filter that the stage needs and lacks.
+    """
+    if stage not in ORDER:
+        raise WarehouseError(f"There is no stage {stage!r}; known: {', '.join(ORDER)}.")
+    wanted = {
+        "render": {"tis_id": tis_id},
+        "score": {"tis_id": tis_id},
+        "follow_up": {"recipe_id": recipe_id, "share": share},
+    }
+    for name, value in wanted.get(stage, {"recipe_id": recipe_id}).items():
+        if value is None:
+            raise WarehouseError(f"The to-do of stage {stage!r} needs {name}.")
+    calls = {
+        "build": build_id,
+        "retry": retry_failed,
+        "per_build": attempts_per_build,
+        "terminal": attempts_terminal,
+    }
+    chosen = [recipe_id] if recipe_id and not recipe_ids else list(recipe_ids)
+    scope = {"sources": list(source_ids), "lines": lines}
+    renders = {"recipes": chosen, **scope, "since": since, "attempts": attempts}
+    arguments: dict[str, Any] = {
+        "teach": {"recipe": recipe_id, "samples": samples, **scope, **calls},
+        "follow_up": {"recipe": recipe_id, "share": share, **scope, **calls},
+        "beautify": {"recipe": recipe_id, **calls},
+        "read": {"recipe": recipe_id},
+        "render": {"tis": tis_id, "seeds": list(seeds), **renders},
+        "score": {
+            "tis": tis_id,
+            "seeds": list(seeds),
+            "scorers": list(scorer_ids),
+            **renders,
+        },
+    }[stage]
+    slots = ", ".join(f"${name}{_TYPES.get(name, '')}" for name in arguments)
+    return f"FROM todo_{stage}({slots})", arguments
+
+
+# An empty Python list reaches DuckDB as a list of NULL type, which `list_contains` refuses.
+_TYPES = {
+    "sources": "::VARCHAR[]",
+    "recipes": "::VARCHAR[]",
+    "scorers": "::VARCHAR[]",
+    "seeds": "::BIGINT[]",
+    "lines": "::BIGINT",
+    "since": "::TIMESTAMPTZ",
+    "build": "::VARCHAR",
+}
