@@ -17,7 +17,6 @@ from schemas.errors import SourceError
 # its line is refused and reading goes on with the line after it.
 MAX_RECORD_LINES = 50
 MAX_RECORD_CHARACTERS = 100_000
-MAX_NUMBER_DIGITS = 4_000  # below Python's own limit for int(), which would raise
 csv.field_size_limit(max(csv.field_size_limit(), 1 << 22))  # our own bounds are tighter
 BATCH_ROWS = 1_024
 
