@@ -11,7 +11,7 @@ no moderation service; `blocked_words` adds words of one's own.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 
 
@@ -70,7 +70,10 @@ def _phrase(text: str) -> str:
     return " ".join(_TOKEN.findall(text.casefold()))
 
 
-def unsafe_words(blocked: Iterable[str] = (), library: bool = True) -> Callable[[str], str | None]:
+@cache
+def unsafe_words(
+    blocked: tuple[str, ...] = (), library: bool = True
+) -> Callable[[str], str | None]:
     """A function of a prompt that names the first unsafe word or phrase in it, or None.
 
     `blocked` are words or phrases of one's own, compared whole and without regard to case;

@@ -76,9 +76,7 @@ def parse_json(line: Physical) -> Row:
 
 def _csv_rows(path: Path) -> Iterator[Row]:
     lines = physical_lines(path)
-    header = next(lines)
-    if header.reason is not None:
-        raise SourceError(f"The header of {path} cannot be read: {header.detail}.")
+    header = _header(lines, path)
     delimiter = next((mark for mark in ",;\t|" if mark in header.text), ",")
     columns = [name.strip() for name in _parse_csv(header.text, delimiter) or [header.text]]
     for line, fields in _records(lines, delimiter):
@@ -90,6 +88,15 @@ def _csv_rows(path: Path) -> Iterator[Row]:
             yield refused(line.text, "empty", "")
         else:
             yield _tabular(columns, fields, line.text)
+
+
+def _header(lines: Iterator[Physical], path: Path) -> Physical:
+    header = next(lines, None)
+    if header is None:  # a byte order mark and nothing behind it
+        raise SourceError(f"{path} has no header: there is nothing to collect in it.")
+    if header.reason is not None:
+        raise SourceError(f"The header of {path} cannot be read: {header.detail}.")
+    return header
 
 
 def _records(
@@ -163,9 +170,7 @@ def _tsv_rows(path: Path) -> Iterator[Row]:
     Spreadsheets quote fields with quotation marks in them all the same; those are unquoted.
     """
     lines = physical_lines(path)
-    header = next(lines)
-    if header.reason is not None:
-        raise SourceError(f"The header of {path} cannot be read: {header.detail}.")
+    header = _header(lines, path)
     columns = [name.strip() for name in header.text.split("\t")]
     for line in lines:
         fields = [_unquote(field) for field in line.text.split("\t")]

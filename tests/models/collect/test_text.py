@@ -79,6 +79,9 @@ def test_what_cannot_be_a_source_says_so(read, tmp_path):
     refuse("No file matches", tmp_path / "*.none")
     with pytest.raises(SourceError, match="is empty"):
         read("empty.txt", "")
+    for name in ("mark.txt", "mark.csv", "mark.tsv", "mark.json", "mark.jsonl"):
+        with pytest.raises(SourceError, match="nothing to collect|not a JSON list"):
+            read(name, b"\xef\xbb\xbf")
     with pytest.raises(SourceError, match="not a text file"):
         read("picture.txt", bytes(range(256)) * 40)
     with pytest.raises(SourceError, match="not a text file"):
