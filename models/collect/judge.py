@@ -58,8 +58,8 @@ def judge(
 ) -> Judged:
     """RAW_PROMPTS, OCCURRENCES and REJECTIONS of lines, without regard to near duplicates.
 
-    `count_tokens` counts as the text encoder does, special tokens included, and `token_budget` is
-    what it takes (77 for CLIP); without them no length in tokens is stored or checked.
+    `count_tokens` counts as the text encoder does and `token_budget` is what it takes, both with
+    or both without special tokens; without them no length in tokens is stored or checked.
     """
     time = collected_at or datetime.now(UTC)
     check = checker(rules, count_tokens, token_budget)
