@@ -13,7 +13,6 @@ from models.integrity.lexicon import word_sets
 from models.integrity.words import Prompt, Word, analyse
 from schemas.units import Unit
 
-
 _NEGATIONS = frozenset({"no", "not", "without", "never"})
 MAX_GAP = 3  # words between two lemmas of a unit (our choice)
 
@@ -164,20 +163,23 @@ def content_integrity(
     removed = [unit for unit in units if unit.role == "remove"]
     misses: list[Miss] = []
     spans: list[Span] = []
+    said: list[tuple[Span, tuple[str, ...]]] = []
     for unit in wanted:
         found = find_all(unit.text, prompt)
         spans += found
+        said += ((span, _wanted(unit.text).lemmas) for span in found)
         if not found:
             misses.append(Miss(unit, _why_missing(unit.text, prompt)))
     recall = 1 - len(misses) / len(wanted) if wanted else 1.0
     still = 0
     for unit in removed:
-        left = [span for span in find_all(unit.text, prompt) if not _inside_longer(span, spans)]
+        lemmas = _wanted(unit.text).lemmas
+        left = [span for span in find_all(unit.text, prompt) if not _excused(span, lemmas, said)]
         if left:
             still += 1
-            where = analyse(prompt).words
-            said = prompt[where[left[0].first].start : where[left[0].end - 1].end]
-            misses.append(Miss(unit, f"still present: {said!r}"))
+            words = analyse(prompt).words
+            text = prompt[words[left[0].first].start : words[left[0].end - 1].end]
+            misses.append(Miss(unit, f"still present: {text!r}"))
     remaining = still / len(removed) if removed else 0.0
     return Integrity(
         score=recall * (1 - remaining),
@@ -188,9 +190,11 @@ def content_integrity(
     )
 
 
-def _inside_longer(span: Span, spans: list[Span]) -> bool:
+def _excused(span: Span, lemmas: tuple[str, ...], said: list[tuple[Span, tuple[str, ...]]]) -> bool:
+    """Whether a removed unit only stands inside a wanted one that says more or something else."""
     return any(
-        other.first <= span.first and span.end <= other.end and other != span for other in spans
+        wanted.first <= span.first and span.end <= wanted.end and others != lemmas
+        for wanted, others in said
     )
 
 
