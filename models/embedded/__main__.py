@@ -11,6 +11,7 @@ import os
 # Step: the module whose `train` does it, in the order in which they depend on each other.
 STEPS = {
     "vae": "models.embedded.autoencoder",
+    "sd": "models.embedded.diffusion",
     "lm": "models.embedded.language",
     "clip": "models.embedded.clip",
     "aesthetic": "models.embedded.aesthetic",

@@ -1,7 +1,7 @@
 """Drawn pictures and their latents on disk, so that a training loop never waits for drawing.
 
-`drawings` keeps uint8 (N, 64, 64, 3) under `<home>/data/`; picture `i` of a set depends on the set's
-seed and `i` alone, so the same set can be described again without storing its scenes.  Leaves out
+`drawings` keeps uint8 (N, 64, 64, 3) under `<home>/data/`; picture `i` of a set depends on the
+set's seed and `i` alone, so a set can be described again without storing its scenes.  Leaves out
 captions: they are worded anew each time a picture is used (`models.world.captions`).
 """
 
@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from models.embedded.training import home
-from models.world.draw import SIZE, draw_scene
+from models.world.draw import SIZE, draw_scene, object_mask
 from models.world.scene import Scene, is_unseen_combination, resolve, sample_scene
 
 _CHUNK = 500
+LATENT = 8  # cells of a latent along each side
 
 
 def scene_of(seed: int, index: int, *, flaw: float = 0.15) -> tuple[Scene, int]:
@@ -39,6 +40,28 @@ def _chunk(job: tuple[int, int, int, str]) -> np.ndarray:
         scene, layout = scene_of(seed, index)
         pictures.append(draw_scene(scene, layout, style))
     return np.stack(pictures)
+
+
+def _mask_chunk(job: tuple[int, int, int, str]) -> np.ndarray:
+    seed, start, stop, style = job
+    masks = []
+    for index in range(start, stop):
+        mask = object_mask(*scene_of(seed, index), style)
+        masks.append(mask.reshape(LATENT, SIZE // LATENT, LATENT, SIZE // LATENT).mean((1, 3)))
+    return np.stack(masks)
+
+
+def masks(count: int, seed: int, style: str, processes: int = 2) -> np.ndarray:
+    """Share of each latent cell that belongs to an object, float32 (N, 8, 8) in [0, 1]."""
+    path = data_path(f"masks-{style}-{seed}-{count}")
+    if not path.exists():
+        jobs = [(seed, i, min(i + _CHUNK, count), style) for i in range(0, count, _CHUNK)]
+        with get_context("spawn").Pool(processes) as pool:
+            found = np.concatenate(list(pool.imap(_mask_chunk, jobs)))
+        draft = path.with_suffix(".draft.npy")
+        np.save(draft, found)
+        draft.replace(path)
+    return np.load(path)
 
 
 def drawings(count: int, seed: int, style: str, processes: int = 2) -> np.ndarray:

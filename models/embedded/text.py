@@ -1,117 +1,176 @@
-"""What the base language model reads: prompts, their variants, instructions, unanswered chats.
+"""The text side of the embedded models: a CLIP tokenizer and small CLIP text encoders.
 
-The mixture teaches words, copying and minimal edits, and the shape of a chat; it never shows an
-instruction beside the prompt that obeys it.  In chat documents the answer is a random edit of the
-prompt or something else entirely, so there is nothing to learn about following (that is left to
-SFT).  Leaves out tokens (`models.embedded.language`).
+The tokenizer is byte-pair encoding with CLIP's conventions (lower case, `</w>` at word ends), from
+the world's captions; every word of the world is one token, any other word falls apart into
+pieces that the filler words have trained.  Leaves out the language model's tokenizer.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from models.embedded.english import sample_english, sample_word
-from models.world.edits import sample_edit
-from models.world.grammar import intent_of, sample_raw_prompt, sample_voice, say
-from models.world.scene import sample_scene
+from models.world.captions import FILLERS, OPENINGS, caption
+from models.world.scene import Scene, sample_scene
+from models.world.vocabulary import COLOURS, FINISHES, FLAWS, KINDS, PLACES, TIMES, WEATHERS
 
-Document = str | list[dict[str, str]]  # plain text, or the messages of a chat
-
-SYSTEMS = (
-    "You rewrite prompts for text-to-image models.",
-    "You improve prompts for pictures.",
-    "You are a helpful assistant.",
-    "Rewrite the prompt as the user asks.",
-    "You chat with a text-to-image model.",
-)
-LAYOUTS = (
-    "{prompt}\n{instruction}",
-    "Prompt: {prompt}\nInstruction: {instruction}",
-    "{instruction}\n{prompt}",
-)
+VOCABULARY = 1200  # tokens; the world and its fillers need about 700
+MAX_TOKENS = 64  # a two-group scene with every finish word needs 62 at most
+WIDTH = 96
 
 
-def _line(generator: random.Random) -> str:
-    """A prompt of the world, mostly raw, else finished; one in five general English."""
-    draw = generator.random()
-    if draw < 0.2:
-        return sample_english(generator)
-    if draw < 0.55:
-        return sample_raw_prompt(generator)[0]
-    return say(sample_scene(generator, finish=0.7), sample_voice(generator)).text
+def _corpus() -> Iterator[str]:
+    generator = random.Random(11)
+    for _ in range(20_000):
+        yield caption(sample_scene(generator, flaw=0.3), generator)
+    for words in (*FILLERS, *OPENINGS):
+        yield from [words] * 30
 
 
-def _lines(generator: random.Random) -> Document:
-    return "\n".join(_line(generator) for _ in range(4))
+def build_tokenizer() -> Any:
+    """A `CLIPTokenizer` with bos, eos and pad set; the same one every time."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import CLIPTokenizer
+
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    bpe.normalizer = normalizers.Lowercase()  # pyright: ignore[reportAttributeAccessIssue]
+    bpe = _split_like_clip(bpe)
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY - 2,
+        end_of_word_suffix="</w>",
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(_corpus(), trainer)
+    merges = _merges(bpe)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = [*alphabet, *(f"{c}</w>" for c in alphabet), *("".join(pair) for pair in merges)]
+    tokens = list(dict.fromkeys([*tokens, "<|startoftext|>", "<|endoftext|>"]))
+    return CLIPTokenizer(
+        vocab={token: index for index, token in enumerate(tokens)},
+        merges=merges,
+        unk_token="<|endoftext|>",
+        bos_token="<|startoftext|>",
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        model_max_length=MAX_TOKENS,
+    )
 
 
-def _variants(generator: random.Random) -> Document:
-    """Prompts that differ by one edit each, with the intent at times; no instructions."""
-    lines = []
-    for _ in range(2):
-        example = sample_edit(generator)
-        lines += [example.raw_prompt, example.target_prompt]
-        if generator.random() < 0.2:
-            lines.append(example.intent)
-    return "\n".join(lines)
+def _split_like_clip(bpe: Any) -> Any:
+    """Split as CLIP does: words, single digits, runs of other signs; spaces are dropped."""
+    from tokenizers import Regex, pre_tokenizers
+
+    words = Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(words, behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    return bpe
 
 
-def _copies(generator: random.Random) -> Document:
-    """The same line again, after another one at times: copying is a skill of its own."""
-    if generator.random() < 0.3:
-        line = " ".join(sample_word(generator) for _ in range(generator.randint(3, 8)))
-    else:
-        line = _line(generator)
-    between = [_line(generator)] if generator.random() < 0.3 else []
-    return "\n".join([line, *between, line])
+def _merges(bpe: Any) -> list[tuple[str, str]]:
+    import json
+
+    rows = json.loads(bpe.to_str())["model"]["merges"]
+    return [tuple(row) if isinstance(row, list) else tuple(row.split(" ")) for row in rows]
 
 
-def _instructions(generator: random.Random) -> Document:
-    return "\n".join(sample_edit(generator).instruction for _ in range(5))
+def text_config(tokenizer: Any, *, width: int = WIDTH, layers: int = 2) -> Any:
+    """The configuration of a text encoder for this tokenizer."""
+    from transformers import CLIPTextConfig
+
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        max_position_embeddings=MAX_TOKENS,
+        projection_dim=width,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        attn_implementation="eager",
+    )
 
 
-def _intent(generator: random.Random) -> Document:
-    scene = sample_scene(generator, finish=0.5)
-    return f"{say(scene, sample_voice(generator)).text}\n{intent_of(scene)}"
+def tokens(tokenizer: Any, captions: list[str]) -> Any:
+    """Token ids, int64 (B, MAX_TOKENS), padded as the pipelines pad."""
+    return tokenizer(
+        captions,
+        padding="max_length",
+        max_length=MAX_TOKENS,
+        truncation=True,
+        return_tensors="pt",
+    ).input_ids
 
 
-def _chat(generator: random.Random) -> Document:
-    """A chat whose answer has nothing to do with the instruction.
+def facts(scene: Scene) -> list[int]:
+    """What a caption of the scene says, as class numbers; 0 is "not said".
 
-    Half of the answers edit the prompt at random or copy it, the others are another prompt.
+    Kind, colour and count of both groups, place, time, weather, then one 0/1 for each finish and
+    flaw; `FACT_SIZES` runs parallel.
     """
-    messages = []
-    if generator.random() < 0.8:
-        messages.append({"role": "system", "content": generator.choice(SYSTEMS)})
-    for _ in range(generator.choice((1, 1, 1, 2))):
-        example = sample_edit(generator)
-        prompt, answer = example.raw_prompt, example.target_prompt
-        draw = generator.random()
-        if draw < 0.12:
-            answer = prompt
-        elif draw < 0.2:
-            prompt = answer = sample_english(generator)
-        elif draw < 0.7:
-            answer = _line(generator)
-        layout = generator.choice(LAYOUTS)
-        instruction = sample_edit(generator).instruction  # of another prompt
-        question = layout.format(prompt=prompt, instruction=instruction)
-        messages.append({"role": "user", "content": question})
-        messages.append({"role": "assistant", "content": answer})
-    return messages
+
+    def number(name: str | None, table: dict) -> int:
+        return 0 if name is None else 1 + list(table).index(name)
+
+    row = []
+    for slot in range(2):
+        group = scene.groups[slot] if slot < len(scene.groups) else None
+        row.append(number(group and group.kind, KINDS))
+        row.append(number(group and group.colour, COLOURS))
+        row.append(group.count if group else 0)
+    row += [number(scene.place, PLACES), number(scene.time, TIMES)]
+    row.append(list(WEATHERS).index(scene.weather))
+    row += [int(name in scene.finishes) for name in FINISHES]
+    row += [int(name in scene.flaws) for name in FLAWS]
+    return row
 
 
-# Shares of documents, our choice: copying and variants are what SFT will build on.
-_MIXTURE: tuple[tuple[Callable[[random.Random], Document], float], ...] = (
-    (_lines, 0.12),
-    (_variants, 0.26),
-    (_copies, 0.2),
-    (_instructions, 0.1),
-    (_intent, 0.07),
-    (_chat, 0.25),
-)
+FACT_SIZES = (
+    *(13, 9, 4) * 2, len(PLACES) + 1, len(TIMES) + 1, len(WEATHERS),
+    *[2] * (len(FINISHES) + len(FLAWS)),
+)  # fmt: skip
 
 
-def sample_document(generator: random.Random) -> Document:
-    """One document of the pretraining mixture."""
-    kinds, shares = zip(*_MIXTURE, strict=True)
-    return generator.choices(kinds, shares)[0](generator)
+def teach(
+    encode: Callable[[Any], Any], parameters: list[Any], tokenizer: Any, *, steps: int, seed: int
+) -> float:
+    """Teach text encoders to state the facts of a caption; returns the share of facts right.
+
+    A linear head reads the states from the end token on (the padding sees the whole caption too).
+    Ordinary text encoders come pretrained; from scratch, a diffusion loss alone teaches words
+    slowly.  `encode` maps ids (B, T) to states (B, T, D); batches of 64, about 0.2 s each.
+    """
+    import torch
+    from torch.nn import functional
+
+    generator = random.Random(seed)
+    head = torch.nn.Linear(WIDTH, sum(FACT_SIZES)).to(parameters[0].device)
+    optimiser = torch.optim.AdamW([*parameters, *head.parameters()], lr=2e-3, betas=(0.9, 0.98))
+    right = 0.0
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = 2e-3 * min(1.0, (step + 1) / 50) * (1 - 0.9 * step / steps)
+        scenes = [sample_scene(generator) for _ in range(64)]
+        ids = tokens(tokenizer, [caption(scene, generator) for scene in scenes])
+        ids = ids.to(parameters[0].device)
+        ends = (ids == tokenizer.eos_token_id).int().argmax(dim=1)
+        reach = torch.tensor([generator.random() ** 2 for _ in scenes], device=ids.device)
+        spots = (ends + reach * (MAX_TOKENS - 1 - ends)).long()
+        states = encode(ids)[torch.arange(len(scenes), device=ids.device), spots]
+        logits = head(states).split(FACT_SIZES, dim=1)
+        target = torch.tensor([facts(scene) for scene in scenes], device=ids.device)
+        loss = sum(
+            (functional.cross_entropy(part, target[:, k]) for k, part in enumerate(logits)),
+            start=torch.zeros((), device=ids.device),
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        found = torch.stack([part.argmax(dim=1) for part in logits], dim=1)
+        right = 0.95 * right + 0.05 * float((found == target)[:, :9].float().mean())
+    return right

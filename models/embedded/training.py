@@ -31,6 +31,36 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def join_ranks() -> tuple[int, int]:
+    """(rank, ranks) under `torchrun`, (0, 1) otherwise.
+
+    On a shared machine two processes of one thread finish sooner than one of two threads: they wait
+    for each other once a step, not once an operation.
+    """
+    if "RANK" not in os.environ:
+        return 0, 1
+    import torch.distributed as distributed
+
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def average_gradients(networks: torch.nn.Module) -> None:
+    """Replace each gradient by its mean over the ranks; nothing if there is one rank."""
+    import torch.distributed as distributed
+
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return
+    gradients = [p.grad for p in networks.parameters() if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    sizes = [gradient.numel() for gradient in gradients]
+    for gradient, mean in zip(gradients, flat.split(sizes), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
 class Log:
     """Appends one JSON line per report to `<home>/<name>.log` and shows it on stderr."""
 

@@ -51,8 +51,8 @@ def lit(colour: RGB, time: str, strength: float = 1.0) -> RGB:
 def sun_position(seed: int, time: str) -> tuple[float, float]:
     """Centre of the sun or moon as shares of width and height."""
     place = rng(seed, "sun")
-    x = place.choice((place.uniform(0.1, 0.25), place.uniform(0.75, 0.9)))
-    return x, (0.5 if time == "sunset" else place.uniform(0.12, 0.2))
+    x = place.choice((0.16, 0.84)) + place.uniform(-0.02, 0.02)
+    return x, (0.5 if time == "sunset" else 0.15)
 
 
 def paint_backdrop(
@@ -92,7 +92,7 @@ def _sky_things(
     pen: ImageDraw.ImageDraw, size: int, place: str, time: str, seed: int, angular: bool
 ) -> None:
     if time == "night" or place == "space":
-        dots = rng(seed, "stars")
+        dots = rng(seed % 4, "stars")  # four skies, as few as a small model can learn
         for _ in range(26):
             x, y, r = dots.random() * size, dots.random() * size, dots.uniform(0.006, 0.012) * size
             pen.ellipse((x - r, y - r, x + r, y + r), fill=(236, 236, 214))
@@ -127,7 +127,7 @@ def _clouds(picture: Image.Image, place: str, time: str, seed: int) -> None:
 
 def _planet(pen: ImageDraw.ImageDraw, size: int, time: str, seed: int, detailed: bool) -> None:
     spot = rng(seed, "planet")
-    x, y, r = spot.uniform(0.12, 0.88) * size, spot.uniform(0.84, 0.92) * size, 0.12 * size
+    x, y, r = spot.choice((0.2, 0.8)) * size, 0.88 * size, 0.12 * size
     body = lit((206, 150, 96), time, 0.4)
     pen.ellipse((x - r, y - r, x + r, y + r), fill=body)
     ring = (x - 1.8 * r, y - 0.45 * r, x + 1.8 * r, y + 0.45 * r)
@@ -160,7 +160,7 @@ def _wave(
 def _meadow(
     pen: ImageDraw.ImageDraw, size: int, ground: RGB, time: str, g: random.Random, angular: bool
 ) -> None:
-    phase = g.uniform(0, 6)
+    phase = g.choice((0.6, 3.7)) + g.uniform(-0.2, 0.2)
     _wave(pen, size, HORIZON - 0.05, 0.05, phase, 1.0, mix(ground, (20, 60, 60), 0.25), angular)
     _wave(pen, size, HORIZON + 0.04, 0.03, phase + 2, 0.8, ground, angular)
 
@@ -172,7 +172,7 @@ def _city(
     window = (255, 222, 120) if time != "day" else (206, 224, 236)
     for k in range(7):
         left, width = k * size / 7, size / 7
-        top = g.uniform(0.2, 0.42) * size
+        top = (0.22 + 0.09 * (k * 5 % 3) + g.uniform(-0.02, 0.02)) * size
         shade = mix(wall, (30, 30, 50), 0.18 * (k % 3))
         pen.rectangle((left, top, left + width, 0.7 * size), fill=shade)
         for row in range(5):
@@ -190,7 +190,7 @@ def _city(
 def _snowfield(
     pen: ImageDraw.ImageDraw, size: int, ground: RGB, time: str, g: random.Random, angular: bool
 ) -> None:
-    phase = g.uniform(0, 6)
+    phase = g.choice((0.6, 3.7)) + g.uniform(-0.2, 0.2)
     _wave(pen, size, HORIZON - 0.06, 0.04, phase, 0.9, mix(ground, (120, 150, 200), 0.35), angular)
     _wave(pen, size, HORIZON + 0.03, 0.03, phase + 2, 0.7, ground, angular)
 
@@ -198,7 +198,7 @@ def _snowfield(
 def _desert(
     pen: ImageDraw.ImageDraw, size: int, ground: RGB, time: str, g: random.Random, angular: bool
 ) -> None:
-    phase = g.uniform(0, 6)
+    phase = g.choice((0.6, 3.7)) + g.uniform(-0.2, 0.2)
     _wave(pen, size, HORIZON - 0.04, 0.07, phase, 0.7, mix(ground, (150, 80, 50), 0.3), angular)
     _wave(pen, size, HORIZON + 0.07, 0.05, phase + 2.5, 0.6, ground, angular)
     x = g.choice((0.08, 0.92)) * size
@@ -223,7 +223,7 @@ def _mountains(
 ) -> None:
     rock, cap = lit((128, 120, 148), time), lit((244, 246, 252), time, 0.7)
     for k, shade in ((0, 0.0), (2, 0.0), (1, 0.2)):
-        x, top = (0.16 + 0.34 * k + g.uniform(-0.05, 0.05)) * size, g.uniform(0.16, 0.3) * size
+        x, top = (0.16 + 0.34 * k + g.uniform(-0.02, 0.02)) * size, g.uniform(0.19, 0.25) * size
         base, half = 0.68 * size, 0.32 * size
         fill = mix(rock, (30, 30, 60), shade)
         pen.polygon([(x - half, base), (x, top), (x + half, base)], fill=fill)

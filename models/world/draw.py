@@ -1,9 +1,10 @@
 """Draw a scene: 64x64 RGB, anti-aliased, the same pixels for the same scene, seed and style.
 
 The layout depends on the seed, never on the words: the picture before and after an edit share
-every choice that the edit does not touch.  Two styles: `classic` (curves) and `papercut` (straight
-edges, white rims, another palette), the second for transfer tests.  Leaves out how good a picture
-looks (`models.world.taste`).  Contact sheet: `python -m models.world.draw sheet.png`.
+every choice that the edit does not touch.  It varies little, because variety in layout is what a
+small diffusion model spends most of its training on.  Two styles: `classic` (curves) and
+`papercut` (straight edges, white rims, another palette), the second for transfer tests.  Leaves out
+how good a picture looks (`models.world.taste`).  Contact sheet: `python -m models.world.draw sheet.png`.
 """
 
 import sys
@@ -95,15 +96,15 @@ def _draw_objects(
     boxes = []
     for slot, (group, centre) in enumerate(zip(objects, centres, strict=True)):
         jitter = rng(seed, f"slot{slot}")
-        r = half * jitter.uniform(0.93, 1.07)
-        x = centre + jitter.uniform(-0.03, 0.03)
-        sway, flip = jitter.uniform(-0.04, 0.04), jitter.choice((-1, 1))
+        r = half * jitter.uniform(0.97, 1.03)
+        x = centre + jitter.uniform(-0.012, 0.012)
+        sway = jitter.uniform(-0.015, 0.015)
         flying = group.kind in FLYING or scene.place == "space"
         y = (0.45 if flying else 0.86 - r) + sway
         colour = lit(PALETTES[style][group.colour or ""], scene.time or "", 0.35)
         detailed = "fine detail" in scene.finishes
         SHAPES[group.kind](
-            Brush(pen, x * canvas, y * canvas, r * canvas, flip, colour, detailed,
+            Brush(pen, x * canvas, y * canvas, r * canvas, colour, detailed,
                   style == "papercut")
         )  # fmt: skip
         boxes.append((x, 0.9 + sway / 2 if flying else y + r, r))

@@ -34,7 +34,6 @@ class Brush:
     x: float
     y: float
     pixels: float
-    flip: int  # -1 or 1: which way the object looks
     colour: RGB
     detailed: bool  # whether fine detail is drawn on the object
     angular: bool  # the second drawing style: straight edges where the first has curves
@@ -48,7 +47,7 @@ class Brush:
         return mix(self.colour, (255, 255, 255), 0.45)
 
     def _at(self, u: float, v: float) -> tuple[float, float]:
-        return self.x + self.flip * u * self.pixels, self.y + v * self.pixels
+        return self.x + u * self.pixels, self.y + v * self.pixels
 
     def polygon(self, points: Sequence[tuple[float, float]], fill: RGB) -> None:
         self.canvas.polygon([self._at(u, v) for u, v in points], fill=(*fill, 255))
