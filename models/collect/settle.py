@@ -4,9 +4,17 @@ Who stays: a prompt that the warehouse has always does; among new ones, in the o
 each that is no near duplicate of one kept before it.  Ids are hashes of the text, so the outcome
 depends neither on the order of the shards nor on where their borders are.  It does depend on the
 build in which a prompt first came, for what is in the warehouse is never taken back.
+
+For `existing` join the unnested bands; `list_has_any` over a warehouse of 100,000 prompts takes
+minutes where this takes a third of a second:
+
+    SELECT raw_prompt_id, text, minhash FROM raw_prompts WHERE raw_prompt_id IN (
+        SELECT raw_prompt_id FROM (SELECT raw_prompt_id, unnest(minhash) AS band FROM raw_prompts)
+        WHERE band IN (SELECT unnest(minhash) FROM new))
+    OR raw_prompt_id IN (SELECT raw_prompt_id FROM new)
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -18,17 +26,26 @@ from schemas.records import OCCURRENCES, RAW_PROMPTS, REJECTIONS
 # Rows of raw_prompts (raw_prompt_id, text, minhash) that share a band with the given ones, and
 # those themselves where the warehouse has them.
 Existing = Callable[[pa.Table], pa.Table]
+# Which of these ids of lines are in `occurrences` or `rejections` already.
+Known = Callable[[list[str]], Collection[str]]
 
 
 def settle(
-    judged: Iterable[Judged], existing: Existing | None = None, threshold: float = 0.8
+    judged: Iterable[Judged],
+    existing: Existing | None = None,
+    threshold: float = 0.8,
+    known: Known | None = None,
 ) -> Judged:
     """One `Judged` of many, without near duplicates; their sightings become rejections.
 
     `existing(new)` is asked once with the columns raw_prompt_id and minhash of all new prompts.
     `threshold` is Jaccard similarity of word 3-grams; 1 keeps all but exact duplicates.
+    `known(ids)` names the lines that were collected before: they keep the outcome they had, also
+    when the rules have changed since.
     """
     merged = _merge(judged)
+    if known:
+        merged = _without_known(merged, known)
     if threshold >= 1 or not len(merged.raw_prompts):
         return merged
     new = merged.raw_prompts.select(["raw_prompt_id", "minhash"])
@@ -51,6 +68,23 @@ def _merge(judged: Iterable[Judged]) -> Judged:
         pa.concat_tables([OCCURRENCES.empty_table(), *(s.occurrences for s in shards)]),
         pa.concat_tables([REJECTIONS.empty_table(), *(s.rejections for s in shards)]),
     )
+
+
+def _without_known(merged: Judged, known: Known) -> Judged:
+    sightings = merged.occurrences["occurrence_id"].to_pylist()
+    refused = merged.rejections["rejection_id"].to_pylist()
+    have = set(known(sightings + refused))
+    if not have:
+        return merged
+    occurrences = _keep(merged.occurrences, [key not in have for key in sightings])
+    rejections = _keep(merged.rejections, [key not in have for key in refused])
+    used = set(occurrences["raw_prompt_id"].to_pylist())
+    ids = merged.raw_prompts["raw_prompt_id"].to_pylist()
+    return Judged(_keep(merged.raw_prompts, [key in used for key in ids]), occurrences, rejections)
+
+
+def _keep(table: pa.Table, rows: list[bool]) -> pa.Table:
+    return table.filter(pa.array(rows, pa.bool_()))
 
 
 class _Kept:
@@ -110,17 +144,16 @@ def _losers(
 def _refuse(merged: Judged, lost: dict[str, tuple[str, float]]) -> Judged:
     stays = [key not in lost for key in merged.raw_prompts["raw_prompt_id"].to_pylist()]
     seen = [key not in lost for key in merged.occurrences["raw_prompt_id"].to_pylist()]
-    gone = merged.raw_prompts.filter(pa.array([not stay for stay in stays], pa.bool_()))
+    gone = _keep(merged.raw_prompts, [not stay for stay in stays])
     texts = dict(zip(gone["raw_prompt_id"].to_pylist(), gone["text"].to_pylist(), strict=True))
-    sightings = merged.occurrences.filter(pa.array([not stay for stay in seen], pa.bool_()))
     rows = [
         _rejection(row, texts[row["raw_prompt_id"]], lost[row["raw_prompt_id"]])
-        for row in sightings.to_pylist()
+        for row in _keep(merged.occurrences, [not stay for stay in seen]).to_pylist()
     ]
     refused = pa.Table.from_pylist(rows, schema=REJECTIONS)
     return Judged(
-        merged.raw_prompts.filter(pa.array(stays, pa.bool_())),
-        merged.occurrences.filter(pa.array(seen, pa.bool_())),
+        _keep(merged.raw_prompts, stays),
+        _keep(merged.occurrences, seen),
         pa.concat_tables([merged.rejections, refused]),
     )
 

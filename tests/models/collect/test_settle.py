@@ -71,6 +71,19 @@ def test_the_warehouse_wins():
     assert set(again.raw_prompts["text"].to_pylist()) == {LONG, "a cat"}
 
 
+def test_lines_collected_before_keep_their_outcome():
+    given = lines(["a cat", "a dog", ""])
+    first = judge(given, ANY)
+    have = first.occurrences["occurrence_id"].to_pylist()
+    have += first.rejections["rejection_id"].to_pylist()
+    stricter = CollectSettings(languages=(), blocked_words=("cat",))
+    grown = judge([*given, Line("s", 4, "a cat"), Line("s", 5, "a bird")], stricter)
+    settled = settle([grown], known=lambda ids: set(ids) & set(have))
+    assert settled.occurrences["line"].to_pylist() == [5]
+    assert settled.rejections["line"].to_pylist() == [4]
+    assert settled.raw_prompts["text"].to_pylist() == ["a bird"]
+
+
 def test_a_threshold_of_one_switches_it_off():
     prompts = [LONG, LONG + " today"]
     assert len(settle([judge(lines(prompts), ANY)], threshold=1).raw_prompts) == 2
