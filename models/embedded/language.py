@@ -1,9 +1,9 @@
 """Step `lm`: tokenizer and base language model of the embedded student.
 
 A `LlamaForCausalLM` of 2.4 M parameters with a byte-level BPE of 3,072 tokens and a chat
-template, pretrained on `models.embedded.text`: it copies, edits and continues prompts and knows the
-shape of a chat, but does not follow instructions.  Matrices are trained with Muon, the rest with
-AdamW (our choice: it halves the steps of AdamW alone here).  Leaves out SFT (`models.train`).
+template, pretrained on `models.embedded.corpus`: it copies, edits and continues prompts and knows
+the shape of a chat, but does not follow instructions.  Matrices are trained with Muon, the rest
+with AdamW (our choice).  Leaves out SFT (`models.train`).
 `python -m models.embedded lm`, about 12 minutes on one core; figures in the folder's README.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
+from models.embedded.corpus import SYSTEMS, Document, sample_document
 from models.embedded.muon import optimisers
-from models.embedded.text import SYSTEMS, Document, sample_document
 from models.embedded.training import (
     WEIGHTS,
     Log,

@@ -1,0 +1,65 @@
+"""Step `clip`: the image-text model of the embedded profile.
+
+A `CLIPModel` (ViT of 4 layers, width 128, patches of 8 pixels; text encoder of 2 layers, width 128;
+1.2 M parameters) trained contrastively on drawings of both styles, with the help of labels
+(`models.embedded.contrast`).  It is CLIPScore's model, and its image embeddings are what the
+aesthetic predictor looks at.  `python -m models.embedded clip`, about 10 minutes of one core.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.embedded.contrast import (
+    TEXT_LENGTH,
+    build_tokenizer,
+    export_encoder,
+    softmax_contrast,
+    train_encoder,
+)
+from models.embedded.training import WEIGHTS
+from models.world.draw import SIZE
+
+FOLDER = WEIGHTS / "clip"
+STEPS = 600
+BATCH = 64
+WIDTH = 128
+
+
+def build(tokenizer: Any) -> Any:
+    """An untrained `CLIPModel` of this project's size."""
+    from transformers import CLIPConfig, CLIPModel
+
+    torch.manual_seed(3)
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": WIDTH,
+        "intermediate_size": 3 * WIDTH,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": TEXT_LENGTH,
+        "projection_dim": WIDTH,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 3 * WIDTH,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "image_size": SIZE,
+        "patch_size": 8,
+        "projection_dim": WIDTH,
+    }
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
+
+
+def train(steps: int = STEPS) -> Path:
+    """Train or go on training; returns the folder of the finished weights."""
+    tokenizer = build_tokenizer()
+    model = train_encoder(
+        "clip", build(tokenizer), tokenizer, softmax_contrast, steps=steps, batch=BATCH, seed=3
+    )
+    return export_encoder(model, tokenizer, FOLDER)
