@@ -153,11 +153,13 @@ def test_prompts(nothing_runs):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_many_files(nothing_runs, tmp_path_factory):
     _file_property(nothing_runs, tmp_path_factory)(10_000)()
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_many_prompts(nothing_runs):
     _prompt_property()(10_000)()
 

@@ -80,7 +80,7 @@ def test_what_cannot_be_a_source_says_so(read, tmp_path):
     with pytest.raises(SourceError, match="is empty"):
         read("empty.txt", "")
     for name in ("mark.txt", "mark.csv", "mark.tsv", "mark.json", "mark.jsonl"):
-        with pytest.raises(SourceError, match="nothing to collect|not a JSON list"):
+        with pytest.raises(SourceError, match=r"nothing to collect|not a JSON list"):
             read(name, b"\xef\xbb\xbf")
     with pytest.raises(SourceError, match="not a text file"):
         read("picture.txt", bytes(range(256)) * 40)
