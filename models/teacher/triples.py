@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from models.collect.minhash import triple_bands
 from models.collect.normalise import normalise
-from models.teacher.answer import Answer
+from models.teacher.answer import Answer, Pair, Pairs
 from models.teacher.rules import CountTokens, violations
 from schemas.identity import split_of, triple_id
 from schemas.records import TRIPLES
@@ -25,15 +25,21 @@ def triples_of(
     created_at: datetime,
     count_tokens: CountTokens | None = None,
     token_budget: int | None = None,
+    *,
+    pairs: bool = False,
 ) -> pa.Table:
     """The triples of answered calls (rows of TEACHER_CALLS with status ok).
 
-    `parents` maps a call id to the triple whose target it edits, for second turns.
+    `parents` maps a call id to the triple whose target it edits, for second turns; `pairs`: the
+    answers are of the recipe `beautify`.
     """
+    schema = Pairs if pairs else Answer
     rows = [
         row | {"parent_triple_id": parents.get(row["call_id"])}
         for call in calls
-        for row in _rows_of(call, created_at, count_tokens, token_budget)
+        for row in _rows_of(
+            call, created_at, count_tokens, token_budget, Pairs if pairs else Answer
+        )
     ]
     for row in rows:
         row["turn"] = 2 if row["parent_triple_id"] else 1
@@ -44,22 +50,25 @@ def triples_of(
 
 
 def _rows_of(
-    call: Row, created_at: datetime, count_tokens: CountTokens | None, token_budget: int | None
+    call: Row,
+    created_at: datetime,
+    count_tokens: CountTokens | None,
+    token_budget: int | None,
+    schema: type[Answer] | type[Pairs],
 ) -> list[dict[str, Any]]:
     rows = []
-    for index, proposal in enumerate(Answer.model_validate_json(call["answer"]).proposals):
+    for index, proposal in enumerate(schema.model_validate_json(call["answer"]).proposals):
+        raw = normalise(proposal.raw_prompt) if isinstance(proposal, Pair) else call["subject"]
         target, units = normalise(proposal.target_prompt), proposal.units()
         instruction, intent = normalise(proposal.instruction), normalise(proposal.intent)
-        broken = violations(
-            call["subject"], instruction, target, intent, units, count_tokens, token_budget
-        )
+        broken = violations(raw, instruction, target, intent, units, count_tokens, token_budget)
         rows.append(
             {
                 "triple_id": triple_id(call["call_id"], index),
                 "call_id": call["call_id"],
                 "recipe_id": call["recipe_id"],
                 "raw_prompt_id": call["raw_prompt_id"],
-                "raw_prompt": call["subject"],
+                "raw_prompt": raw,
                 "instruction": instruction,
                 "edit_kind": proposal.kind.value,
                 "target_prompt": target,

@@ -1,0 +1,107 @@
+"""`diffchat build`: count what is to be done, do it in a flow in this process, show the funnel.
+
+The count needs neither Prefect nor torch nor Great Expectations, so a build with nothing to do
+ends in about a second.
+"""
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from app.console import console, note, print_json, print_rows, progress_bars
+from schemas.settings import home, load_settings
+
+
+def run_build(
+    profile: str,
+    changes: dict[str, Any],
+    decide_only: bool = False,
+    retry_failed: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Build, print what happened, and exit with 5 if the budget was reached.
+
+    Raises DiffChatError for anything that a person has to mend first.
+    """
+    from tasks.plan import pending, plan_of
+    from warehouse import Warehouse
+
+    started = time.monotonic()
+    settings = load_settings(profile, changes)
+    plan = plan_of(settings)
+    with Warehouse.open(settings.warehouse, home()) as lake:
+        counts = pending(lake, plan)
+        if retry_failed or any(counts.values()):
+            latest = None
+        else:
+            latest = lake.latest()
+    if latest is not None:
+        say_nothing_to_do(latest, as_json)
+        return
+    result = run_flow(profile, changes, decide_only, retry_failed, bars=not as_json)
+    result["seconds"] = round(time.monotonic() - started, 1)
+    if as_json:
+        print_json(result)
+    else:
+        show(result)
+    if result["stopped_by_budget"]:
+        note("The budget is reached. What was bought is kept; a higher cap goes on from here.")
+        sys.exit(5)
+
+
+def run_flow(
+    profile: str, changes: dict[str, Any], decide_only: bool, retry_failed: bool, bars: bool
+) -> dict[str, Any]:
+    """Run the flow in this process, against a temporary Prefect server of its own."""
+    from app.prefect_stack import in_process_environment
+
+    os.environ.update(in_process_environment(home()))
+    note("starting the flow (the first seconds are Prefect's) …")
+    from flows.build_instructpe import build_instructpe
+
+    with progress_bars(bars):
+        return build_instructpe(profile, changes or None, decide_only, retry_failed)
+
+
+def say_nothing_to_do(latest: dict[str, Any], as_json: bool) -> None:
+    """`latest` is the row of `dataset_versions` that stands."""
+    if as_json:
+        print_json({"did": "nothing", "version": latest["version"], "rows": latest["rows"]})
+    else:
+        note(
+            f"Nothing to do: version {latest['version']} with {latest['rows']} rows is up to date."
+        )
+
+
+def show(result: dict[str, Any]) -> None:
+    """The funnel, the reasons for rejection, the version and one line of SQL to try."""
+    console.print()
+    funnel = result["funnel"]
+    print_rows(("stage", "rows", "of the stage before"), funnel_rows(funnel))
+    reasons = sorted(funnel["reasons"].items(), key=lambda item: -item[1])
+    if reasons:
+        console.print("\nWhy the others are not in the dataset:")
+        print_rows(("reason", "rows"), reasons)
+    if result["version"] is None:
+        console.print(f"\nNothing new was published: {result['why']}")
+    else:
+        console.print(
+            f"\nPublished [bold]InstructPE version {result['version']}[/] "
+            f"with {result['rows']} rows, in {result['seconds']:.0f} s."
+        )
+        console.print(f"Audit: {result['audit']}", soft_wrap=True, markup=False)
+    console.print("\nTry:  [cyan].venv/bin/diffchat sql[/] ", end="")
+    query = "SELECT edit_kind, count(*) FROM instructpe GROUP BY ALL ORDER BY 2 DESC"
+    console.print(json.dumps(query), soft_wrap=True, markup=False)
+
+
+def funnel_rows(funnel: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(stage, rows, share of the stage before) of the stages of a funnel."""
+    rows, before = [], None
+    for name, count in funnel["stages"].items():
+        share = f"{count / before:.0%}" if before else ""
+        rows.append((name, f"{count:,}", share))
+        before = count
+    return rows

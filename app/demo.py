@@ -1,0 +1,44 @@
+"""`diffchat demo`: the whole factory on the embedded profile, and what to try next.
+
+The same code as `diffchat build`; only the number of prompts differs.  Run again it goes on where
+it stopped, or says that there is nothing to do.
+"""
+
+import time
+from typing import Any
+
+from app.build import run_build
+from app.console import console
+
+DEMO_PROMPTS = 240  # about 4 minutes of rendering on two cores
+SMALL_PROMPTS = 48
+
+
+def run_demo(small: bool, changes: dict[str, Any]) -> None:
+    """Build on the first prompts of the embedded world; print funnel, version and next steps."""
+    limit = SMALL_PROMPTS if small else DEMO_PROMPTS
+    started = time.monotonic()
+    console.print(f"[bold]DiffChat demo[/]: {limit} raw prompts through the whole factory\n")
+    run_build("embedded", {"collect.limit": limit} | changes)
+    console.print(f"\nThat took {time.monotonic() - started:.0f} s. Try next:\n")
+    for command, what in NEXT:
+        console.print(f"  [cyan]{command}[/]", markup=True)
+        console.print(f"      {what}", markup=False)
+
+
+NEXT = (
+    (
+        '.venv/bin/diffchat sql "SELECT raw_prompt, instruction, target_prompt, preference_gain '
+        'FROM instructpe ORDER BY preference_gain DESC LIMIT 5"',
+        "the pairs whose pictures gained most",
+    ),
+    (".venv/bin/diffchat export my-instructpe", "the dataset as a Hugging Face folder"),
+    (
+        ".venv/bin/diffchat build --decide-only --set decide.looks_min_aesthetic_gain=0.1",
+        "a stricter version: no call, no render",
+    ),
+    (
+        "make up && .venv/bin/prefect deployment run build-instructpe/embedded",
+        "the same in Prefect",
+    ),
+)

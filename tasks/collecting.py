@@ -1,0 +1,53 @@
+"""Collect: lines of the sources − (`raw_prompts` ∪ `rejections`); a shard is a source.
+
+The row of `sources` is appended last: a source that was cut short is read again, and what it gave
+before is found to be there.
+"""
+
+import pyarrow as pa
+from prefect import task
+
+from models.collect import judge, read_source, settle, shards, source_row
+from models.tis import load_token_counter
+from tasks.plan import Run, changed_sources, lake_of, now, plan_of
+from tasks.progress import stage
+from warehouse import Warehouse
+
+LINES_AT_ONCE = 5_000
+
+NEAR = """
+SELECT raw_prompt_id, text, minhash FROM raw_prompts
+WHERE raw_prompt_id IN (SELECT unnest($ids)) OR list_has_any(minhash, $bands)
+"""
+
+
+@task(name="plan-collect", persist_result=False)
+def plan_collect(run: Run) -> list[int]:
+    """Indices of the sources that are new or have changed."""
+    return changed_sources(lake_of(run), plan_of(run.settings))
+
+
+@task(name="collect", persist_result=False, task_run_name="collect-{index}")
+def collect(run: Run, index: int) -> dict[str, int]:
+    """Collect one source; returns how many raw prompts and rejections were added."""
+    lake, settings = lake_of(run), run.settings
+    rules, source = settings.collect, settings.collect.sources[index]
+    tis = plan_of(settings).tis
+    count_tokens = load_token_counter(settings.tis) if tis else None
+    judged, lines, started = [], 0, now()
+    with stage("collect", 0) as advance:
+        for shard in shards(read_source(source, rules.limit), LINES_AT_ONCE):
+            judged.append(judge(shard, rules, count_tokens, tis.token_budget if tis else None))
+            lines += len(shard)
+            advance(len(shard))
+    threshold = rules.near_duplicate_similarity
+    settled = settle(judged, lambda new: near_prompts(lake, new), threshold)
+    added = lake.append_all(settled._asdict())
+    lake.append("sources", source_row(source, lines, started, rules.limit))
+    return {name: added[name] for name in ("raw_prompts", "rejections")}
+
+
+def near_prompts(lake: Warehouse, new: pa.Table) -> pa.Table:
+    """Raw prompts of the warehouse that are among the new ones or share a MinHash band."""
+    bands = {band for row in new["minhash"].to_pylist() for band in row}
+    return lake.query(NEAR, {"ids": new["raw_prompt_id"].to_pylist(), "bands": sorted(bands)})

@@ -1,0 +1,55 @@
+"""Decide over the stored scores, audit the candidate version, publish it in one commit."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from prefect import task
+
+from schemas.errors import AuditFailed
+from schemas.records import PUBLISHED_ROWS
+from tasks.plan import Run, decide_arguments, lake_of, plan_of
+from warehouse import Warehouse
+
+PREVIOUS = "SELECT edit_kind FROM instructpe"
+
+
+@task(name="publish", persist_result=False)
+def publish(run: Run) -> dict[str, Any]:
+    """Decide, audit and publish; returns version, decision set and the path of the audit.
+
+    Raises AuditFailed, and publishes nothing, if the audit fails; the report says why.
+    """
+    lake, plan = lake_of(run), plan_of(run.settings)
+    decisions = lake.decide(plan.settings.decide, **decide_arguments(plan))
+    report = Path(run.home) / "reports" / "audit" / decisions
+    before = lake.latest()
+    version = lake.publish(
+        decisions,
+        profile=run.settings.profile,
+        settings_hash=run.settings.hash(),
+        audit=lambda candidate: audit(lake, run, candidate, report),
+    )
+    return {
+        "version": version,
+        "new": before is None or before["version"] != version,
+        "decision_set_id": decisions,
+        "audit": str(report / "audit.html"),
+    }
+
+
+def audit(lake: Warehouse, run: Run, candidate: pa.Table, folder: Path) -> None:
+    """Judge a candidate against the version that stands; raises AuditFailed."""
+    from tasks.audit import audit_candidate
+
+    latest = lake.latest()
+    number = pa.array([latest["version"] + 1 if latest else 1] * len(candidate), pa.int64())
+    candidate = candidate.add_column(0, "version", number).cast(PUBLISHED_ROWS)
+    previous = lake.query(PREVIOUS) if latest else None
+    result = audit_candidate(candidate, previous, run.settings.publish, folder)
+    if not result.passed:
+        failures = "\n".join(f"  {failure}" for failure in result.failures)
+        raise AuditFailed(
+            f"The audit failed, so nothing is published; readers see what they saw before.\n"
+            f"{failures}\nReport: {result.report_path}"
+        )

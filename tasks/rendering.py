@@ -1,0 +1,83 @@
+"""Render: prompts of triples × seeds − `renders`."""
+
+import io
+from functools import lru_cache
+
+import pyarrow as pa
+from PIL import Image
+from prefect import task
+
+from models.tis import Tis, load_tis
+from schemas.errors import DiffChatError
+from schemas.identity import render_id
+from schemas.records import RENDERS
+from schemas.settings import TisSettings
+from tasks.plan import Plan, Run, now
+from tasks.progress import stage
+from tasks.shards import Row, until_done
+from warehouse import Warehouse
+
+
+@lru_cache(maxsize=1)
+def loaded_tis(settings: str) -> Tis:
+    """The text-to-image model of this process, kept between shards."""
+    return load_tis(TisSettings.model_validate_json(settings))
+
+
+@task(name="render", persist_result=False, task_run_name="render-{shard}-of-{of}")
+def render(run: Run, shard: int, of: int) -> int:
+    """Render what one shard lacks; returns the number of images."""
+    return until_done(run, "render", lambda row: row["prompt"], shard, of, render_rows)
+
+
+def render_rows(lake: Warehouse, plan: Plan, rows: list[Row]) -> int:
+    """Render rows of `todo_render`, commit them; a prompt that fails is a row that says why."""
+    assert plan.tis is not None
+    tis = loaded_tis(plan.settings.tis.model_dump_json())
+    records = []
+    with stage("render", len(rows)) as advance:
+        for start in range(0, len(rows), tis.batch):
+            batch = rows[start : start + tis.batch]
+            records += render_batch(lake, tis, plan.tis.tis_id, batch)
+            advance(len(batch))
+    return lake.append("renders", pa.Table.from_pylist(records, schema=RENDERS))
+
+
+def render_batch(lake: Warehouse, tis: Tis, tis_id: str, batch: list[Row]) -> list[Row]:
+    """Rows of `renders`; if the batch fails, each prompt alone, to find the one that does."""
+    try:
+        images = tis.render([row["prompt"] for row in batch], [row["seed"] for row in batch])
+    except DiffChatError as error:
+        if len(batch) > 1:
+            return [record for row in batch for record in render_batch(lake, tis, tis_id, [row])]
+        return [record_of(batch[0], tis_id, error=str(error))]
+    return [
+        record_of(row, tis_id, image=image, sha256=lake.images.put(png(image)))
+        for row, image in zip(batch, images, strict=True)
+    ]
+
+
+def record_of(
+    row: Row, tis_id: str, image: Image.Image | None = None, sha256: str | None = None,
+    error: str | None = None,
+) -> Row:  # fmt: skip
+    return {
+        "render_id": render_id(row["prompt"], tis_id, row["seed"]),
+        "prompt": row["prompt"],
+        "tis_id": tis_id,
+        "seed": row["seed"],
+        "status": "failed" if image is None else "ok",
+        "error": error,
+        "image_sha256": sha256,
+        "width": image.width if image else None,
+        "height": image.height if image else None,
+        "attempt": row["attempt"],
+        "rendered_at": now(),
+    }
+
+
+def png(image: Image.Image) -> bytes:
+    """PNG bytes, without metadata: the same pixels are the same file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

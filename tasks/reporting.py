@@ -1,0 +1,53 @@
+"""What a build leaves for people: Prefect artifacts with stable keys, and an event for triggers."""
+
+from typing import Any
+
+from prefect import task
+
+from tasks.artifacts import announce, show_audit, show_examples, show_funnel
+from tasks.plan import Run, lake_of, plan_of
+from warehouse import Warehouse
+
+EXAMPLES = """
+WITH seen AS (FROM renders WHERE tis_id = $tis AND seed = $seed AND status = 'ok')
+SELECT raw_prompt, instruction, target_prompt, edit_kind, aesthetic_gain, preference_gain,
+    (SELECT any_value(image_sha256) FROM seen WHERE prompt = raw_prompt) AS raw,
+    (SELECT any_value(image_sha256) FROM seen WHERE prompt = target_prompt) AS target
+FROM instructpe ORDER BY hash(triple_id) LIMIT 6
+"""
+
+
+@task(name="report", persist_result=False)
+def report(run: Run, published: dict[str, Any]) -> dict[str, Any]:
+    """Artifacts and event of a finished build; returns what the command line shows."""
+    lake = lake_of(run)
+    latest = lake.latest()
+    funnel = lake.funnel(published["decision_set_id"])
+    show_funnel(funnel)
+    show_audit(published["audit"])
+    show_examples(examples(lake, run))
+    if published["new"] and latest:
+        announce(latest["version"], run.settings.profile, latest["rows"])
+    return {
+        "build_id": run.build_id,
+        "version": published["version"],
+        "new": published["new"],
+        "rows": latest["rows"] if latest else 0,
+        "funnel": funnel,
+        "audit": published["audit"],
+    }
+
+
+def examples(lake: Warehouse, run: Run) -> list[dict[str, Any]]:
+    """A few rows of the published version, with thumbnails of both pictures as PNG bytes."""
+    plan = plan_of(run.settings)
+    if plan.tis is None:
+        return []
+    rows = lake.query(
+        EXAMPLES, {"tis": plan.tis.tis_id, "seed": run.settings.render.seeds[0]}
+    ).to_pylist()
+    for row in rows:
+        for side in ("raw", "target"):
+            sha256 = row.pop(side)
+            row[f"{side}_png"] = lake.images.thumbnail(sha256) if sha256 else None
+    return rows

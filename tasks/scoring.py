@@ -1,0 +1,83 @@
+"""Score: renders × scorers (× intents, where a scorer reads them) − `scores`."""
+
+import io
+import math
+from functools import lru_cache
+
+import pyarrow as pa
+from PIL import Image
+from prefect import task
+
+from models.scorers import Scorer, load_scorer
+from schemas.errors import DiffChatError
+from schemas.identity import score_id
+from schemas.records import SCORES
+from schemas.settings import ScorerSettings
+from tasks.plan import Plan, Run, now
+from tasks.progress import stage
+from tasks.shards import Row, until_done
+from warehouse import Warehouse
+
+BATCH = 256  # images held in memory at once; the scorer cuts them to its own batch
+DECIMALS = 4  # an image rendered in another batch may differ by 1/255: rounded before stored
+
+
+@lru_cache(maxsize=4)
+def loaded_scorer(settings: str) -> Scorer:
+    """A scorer of this process, kept between shards."""
+    return load_scorer(ScorerSettings.model_validate_json(settings))
+
+
+@task(name="score", persist_result=False, task_run_name="score-{shard}-of-{of}")
+def score(run: Run, shard: int, of: int) -> int:
+    """Score what one shard lacks; returns the number of scores."""
+    return until_done(run, "score", lambda row: row["render_id"], shard, of, score_rows)
+
+
+def score_rows(lake: Warehouse, plan: Plan, rows: list[Row]) -> int:
+    """Score rows of `todo_score`, scorer by scorer, and commit them."""
+    settings = {
+        identity.scorer_id: chosen.model_dump_json()
+        for identity, chosen in zip(plan.scorers, plan.settings.scorers, strict=True)
+    }
+    records = []
+    with stage("score", len(rows)) as advance:
+        for scorer_id, chosen in settings.items():
+            asked = [row for row in rows if row["scorer_id"] == scorer_id]
+            for start in range(0, len(asked), BATCH):
+                batch = asked[start : start + BATCH]
+                records += score_batch(lake, loaded_scorer(chosen), batch)
+                advance(len(batch))
+    return lake.append("scores", pa.Table.from_pylist(records, schema=SCORES))
+
+
+def score_batch(lake: Warehouse, scorer: Scorer, batch: list[Row]) -> list[Row]:
+    """Rows of `scores`; an image that cannot be read is a failed row and harms no other."""
+    failed, readable, images = [], [], []
+    for row in batch:
+        try:
+            images.append(
+                Image.open(io.BytesIO(lake.images.get(row["image_sha256"]))).convert("RGB")
+            )
+            readable.append(row)
+        except (DiffChatError, OSError) as error:
+            failed.append(record_of(row, None, str(error)))
+    intents = [row["intent"] or "" for row in readable] if scorer.reads_intent else None
+    values = scorer.score(images, intents) if images else []
+    return failed + [record_of(row, float(v)) for row, v in zip(readable, values, strict=True)]
+
+
+def record_of(row: Row, value: float | None, error: str | None = None) -> Row:
+    if value is not None and not math.isfinite(value):
+        value, error = None, f"the scorer returned {value}"
+    return {
+        "score_id": score_id(row["render_id"], row["scorer_id"], row["intent"]),
+        "render_id": row["render_id"],
+        "scorer_id": row["scorer_id"],
+        "intent": row["intent"],
+        "value": None if value is None else round(value, DECIMALS),
+        "status": "failed" if value is None else "ok",
+        "error": error,
+        "attempt": row["attempt"],
+        "scored_at": now(),
+    }
