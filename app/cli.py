@@ -126,7 +126,7 @@ def export(
 
 @cli.command("import")
 def import_triples(
-    files: Annotated[list[Path], typer.Argument(help="InstructPE JSON, or edit triples.")],
+    files: Annotated[list[str], typer.Argument(help="InstructPE JSON, or edit triples.")],
     licence: Annotated[str, typer.Option(help="Licence of these files.")] = "unknown",
     limit: Annotated[int | None, typer.Option(help="Rows a file, at most.")] = None,
     profile: Profile = "embedded",
