@@ -14,11 +14,10 @@ from models.collect.normalise import normalise
 from models.collect.readers import read_source
 from models.collect.settle import settle
 from models.collect.source import Line, fingerprint, shards, source_id, source_row
-from models.collect.triples import Columns, Imported, read_triples
+from models.collect.triples import Columns, read_triples
 
 __all__ = [
     "Columns",
-    "Imported",
     "Judged",
     "Line",
     "band_hashes",

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -66,7 +67,6 @@ TARGET = (
 MAX_INSTRUCTION_CHARACTERS = 1_000
 
 ExtractUnits = Callable[[str, str, str], Sequence[Unit]]
-CheckTriple = Callable[[dict[str, Any]], Sequence[str]]
 
 
 class Columns(NamedTuple):
@@ -90,73 +90,84 @@ class Edit(NamedTuple):
     detail: str = ""
 
 
-class Imported(NamedTuple):
-    """Tables of `schemas.records`; every row read is in `occurrences` or `rejections`."""
-
-    sources: pa.Table
-    raw_prompts: pa.Table
-    occurrences: pa.Table
-    rejections: pa.Table
-    recipes: pa.Table
-    triples: pa.Table
-
-
 def read_triples(
-    source: SourceSettings,
-    rules: CollectSettings,
-    extract_units: ExtractUnits,
-    check: CheckTriple | None = None,
-    count_tokens: CountTokens | None = None,
-    token_budget: int | None = None,
+    location: str | Path,
+    licence: str = "unknown",
+    rules: CollectSettings | None = None,
+    *,
+    kind: str = "auto",
     columns: Columns | None = None,
     limit: int | None = None,
+    count_tokens: CountTokens | None = None,
+    token_budget: int | None = None,
+    extract_units: ExtractUnits | None = None,
     collected_at: datetime | None = None,
-) -> Imported:
-    """All edit triples of a source (JSON, JSONL, CSV, TSV, Parquet, hub).  Raises SourceError.
+) -> dict[str, pa.Table]:
+    """All edit triples of a file, glob or `hf://` id (JSON, JSONL, CSV, TSV, Parquet, hub).
 
-    `extract_units(raw_prompt, instruction, target_prompt)` derives the content units;
-    `check(triple)` names the rules that a row of TRIPLES breaks.  Raw prompt and target are held
-    to `rules` and to the token budget as collected prompts are.
+    Returns tables by the names and with the columns of `schemas.records`, in the order in which to
+    append them: raw_prompts, occurrences, rejections, recipes, triples, and sources last, for it
+    says that all rows are there.  Every row read is in `occurrences` or in `rejections`.
+
+    Raw prompt and target are held to `rules` (default: those of a profile without settings) and to
+    the token budget as collected prompts are.  Units come from `extract_units(raw_prompt,
+    instruction, target_prompt)`, default `models.integrity`; violations from the rules that hold
+    for the teacher's answers.  Raises SourceError.
     """
+    source = SourceSettings.model_validate(
+        {"location": str(location), "licence": licence, "kind": kind}
+    )
     time = collected_at or datetime.now(UTC)
     seen = fingerprint(source, limit)
-    edits = list(read_edits(source, columns, limit))
-    recipe = {"columns": list(columns or ()), "source": "import"}
+    recipe = json.dumps({"columns": list(columns or ())}, sort_keys=True)
     recipe_id = content_id("recipe", "import", recipe)
-    judge = _EditJudge(rules, count_tokens, token_budget)
-    prompts: dict[str, dict[str, Any]] = {}
-    triples: dict[str, dict[str, Any]] = {}
-    sightings, refused = [], []
-    identity = source_id(source)
-    for edit in edits:
-        texts = (edit.raw_prompt, edit.instruction, edit.target_prompt)
-        key = occurrence_id(identity, edit.line, " | ".join(texts)[:KEPT_CHARACTERS])
-        place = {"source_id": identity, "line": edit.line, "collected_at": time}
-        verdict = judge(edit)
+    judge = _EditJudge(rules or CollectSettings(), count_tokens, token_budget)
+    read = _Read(source_id(source), licence, time)
+    for edit in read_edits(source, columns, limit):
+        read.take(edit, judge(edit), recipe_id)
+    rows = list(read.triples.values())
+    _derive(rows, extract_units or _default_units(), count_tokens, token_budget)
+    recipe_row = {"recipe_id": recipe_id, "kind": "import", "settings": recipe, "created_at": time}
+    return {
+        "raw_prompts": with_bands(list(read.prompts.values())),
+        "occurrences": pa.Table.from_pylist(read.sightings, schema=OCCURRENCES),
+        "rejections": pa.Table.from_pylist(read.refused, schema=REJECTIONS),
+        "recipes": pa.Table.from_pylist([recipe_row], schema=RECIPES),
+        "triples": _with_triple_bands(rows),
+        "sources": source_row(source, read.count, time, limit, seen),
+    }
+
+
+class _Read:
+    """Rows of the tables, as the edits of a source come in."""
+
+    def __init__(self, source: str, licence: str, time: datetime):
+        self.source, self.licence, self.time = source, licence, time
+        self.count = 0
+        self.prompts: dict[str, dict[str, Any]] = {}
+        self.triples: dict[str, dict[str, Any]] = {}
+        self.sightings: list[dict[str, Any]] = []
+        self.refused: list[dict[str, Any]] = []
+
+    def take(
+        self, edit: Edit, verdict: tuple[Accepted, Accepted] | Refusal, recipe_id: str
+    ) -> None:
+        self.count += 1
+        joined = " | ".join(filter(None, (edit.raw_prompt, edit.instruction, edit.target_prompt)))
+        key = occurrence_id(self.source, edit.line, joined[:KEPT_CHARACTERS])
+        place = {"source_id": self.source, "line": edit.line, "collected_at": self.time}
         if isinstance(verdict, Refusal):
-            text = escape(" | ".join(filter(None, texts)))
-            refused.append({"rejection_id": key, "text": text} | verdict._asdict() | place)
-            continue
+            row = {"rejection_id": key, "text": escape(joined)} | verdict._asdict()
+            self.refused.append(row | place)
+            return
         raw, target = verdict
         root = raw_prompt_id(raw.text)
-        prompts.setdefault(
-            root,
-            {"raw_prompt_id": root, "split": split_of(root), "collected_at": time} | raw._asdict(),
-        )
-        triple = _triple(edit, raw, target, recipe_id, time)
-        triples.setdefault(triple["triple_id"], triple)
-        sightings.append(
-            {"occurrence_id": key, "raw_prompt_id": root, "licence": source.licence} | place
-        )
-    rows = _complete(list(triples.values()), extract_units, check)
-    return Imported(
-        source_row(source, len(edits), time, limit, seen),
-        with_bands(list(prompts.values())),
-        pa.Table.from_pylist(sightings, schema=OCCURRENCES),
-        pa.Table.from_pylist(refused, schema=REJECTIONS),
-        _recipe(recipe_id, recipe, time),
-        rows,
-    )
+        prompt = {"raw_prompt_id": root, "split": split_of(root), "collected_at": self.time}
+        self.prompts.setdefault(root, prompt | raw._asdict())
+        triple = _triple(edit, raw, target, recipe_id, self.time)
+        self.triples.setdefault(triple["triple_id"], triple)
+        row = {"occurrence_id": key, "raw_prompt_id": root, "licence": self.licence}
+        self.sightings.append(row | place)
 
 
 def read_edits(
@@ -279,20 +290,30 @@ def plain_sentence(prompt: str) -> str:
     return ", ".join(kept).rstrip(" ,.")
 
 
-def _complete(
-    rows: list[dict[str, Any]], extract_units: ExtractUnits, check: CheckTriple | None
-) -> pa.Table:
-    bands = triple_bands([r["instruction"] for r in rows], [r["target_prompt"] for r in rows])
+def _default_units() -> ExtractUnits:
+    from models.integrity import extract_units  # its lexicon is loaded when it is asked
+
+    return extract_units
+
+
+def _derive(
+    rows: list[dict[str, Any]],
+    extract_units: ExtractUnits,
+    count_tokens: CountTokens | None,
+    token_budget: int | None,
+) -> None:
+    """Fill in the units of triples and the rules that they break."""
+    from models.teacher.rules import violations
+
     for row in rows:
-        units = extract_units(row["raw_prompt"], row["instruction"], row["target_prompt"])
+        texts = (row["raw_prompt"], row["instruction"], row["target_prompt"])
+        units = extract_units(*texts)
         row["units"] = [{"role": unit.role, "text": unit.text} for unit in units]
-        row["violations"] = list(check(row)) if check else []
+        row["violations"] = violations(*texts, row["intent"], units, count_tokens, token_budget)
+
+
+def _with_triple_bands(rows: list[dict[str, Any]]) -> pa.Table:
+    bands = triple_bands([r["instruction"] for r in rows], [r["target_prompt"] for r in rows])
     table = pa.Table.from_pylist(rows, schema=TRIPLES)
     place = TRIPLES.get_field_index("minhash")
     return table.set_column(place, TRIPLES.field(place), bands)
-
-
-def _recipe(recipe_id: str, settings: dict[str, Any], time: datetime) -> pa.Table:
-    text = json.dumps(settings, sort_keys=True)
-    row = {"recipe_id": recipe_id, "kind": "import", "settings": text, "created_at": time}
-    return pa.Table.from_pylist([row], schema=RECIPES)

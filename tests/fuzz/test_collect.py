@@ -120,11 +120,11 @@ def _file_property(nothing_runs, tmp_path_factory):
             assert lines
             accounted(lines)
         try:
-            done = read_triples(source, RULES, lambda raw, instruction, target: ())
+            done = read_triples(path, rules=RULES, extract_units=lambda *texts: ())
         except SourceError:
             return
-        rows = done.sources["lines"][0].as_py()
-        assert len(done.occurrences) + len(done.rejections) == rows
+        rows = done["sources"]["lines"][0].as_py()
+        assert len(done["occurrences"]) + len(done["rejections"]) == rows
 
     return property_
 

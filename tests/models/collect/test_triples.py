@@ -1,6 +1,7 @@
 """Importing edit triples of the public sets."""
 
 import json
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,10 +13,21 @@ from models.collect.triples import plain_sentence
 from schemas.errors import SourceError
 from schemas.identity import raw_prompt_id, split_of
 from schemas.records import OCCURRENCES, RAW_PROMPTS, RECIPES, REJECTIONS, SOURCES, TRIPLES
-from schemas.settings import CollectSettings, SourceSettings
+from schemas.settings import CollectSettings
 from schemas.units import EditKind, Unit
 
 RULES = CollectSettings(languages=())
+
+
+class Tables(NamedTuple):
+    raw_prompts: pa.Table
+    occurrences: pa.Table
+    rejections: pa.Table
+    recipes: pa.Table
+    triples: pa.Table
+    sources: pa.Table
+
+
 ROW = {
     "source_prompt": "a cat on a mat",
     "instruction": "replace the cat with a dog",
@@ -30,23 +42,16 @@ def units(raw: str, instruction: str, target: str) -> list[Unit]:
 
 def load(path, rows, **options):
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    source = SourceSettings(location=str(path), licence="CC-BY-4.0")
-    return read_triples(source, RULES, units, **options)
+    return Tables(**read_triples(path, "CC-BY-4.0", RULES, extract_units=units, **options))
 
 
 def test_the_official_four_keys(tmp_path):
     path = tmp_path / "instructpe.json"
     path.write_text(json.dumps([ROW], indent=1))
-    done = read_triples(
-        SourceSettings(location=str(path), licence="unknown"),
-        RULES,
-        units,
-        check=lambda triple: ["too_short"] if len(triple["target_prompt"]) < 40 else [],
-        count_tokens=lambda text: len(text.split()),
-        token_budget=77,
-    )
-    schemas = (SOURCES, RAW_PROMPTS, OCCURRENCES, REJECTIONS, RECIPES)
-    assert [table.schema for table in done] == [*schemas, TRIPLES]
+    count = {"count_tokens": lambda text: len(text.split()), "token_budget": 77}
+    done = Tables(**read_triples(path, "unknown", RULES, extract_units=units, **count))
+    schemas = [RAW_PROMPTS, OCCURRENCES, REJECTIONS, RECIPES, TRIPLES, SOURCES]
+    assert [table.schema for table in done] == schemas
     (triple,) = done.triples.to_pylist()
     assert triple["raw_prompt"] == "a cat on a mat"
     assert triple["target_prompt"] == "a dog on a mat, 8k, detailed"
@@ -54,11 +59,17 @@ def test_the_official_four_keys(tmp_path):
     assert triple["edit_kind"] == "replace"
     assert triple["units"][1] == {"role": "add", "text": "dog"}
     assert triple["units_source"] == "rule"
-    assert triple["violations"] == ["too_short"]
+    assert triple["violations"] == []
     assert triple["raw_prompt_id"] == raw_prompt_id("a cat on a mat")
     assert triple["split"] == split_of(triple["raw_prompt_id"])
     assert done.raw_prompts["tokens"].to_pylist() == [5]
     assert done.occurrences["licence"].to_pylist() == ["unknown"]
+
+
+def test_triples_are_held_to_the_rules_of_the_teacher(tmp_path):
+    unchanged = ROW | {"beautified_target_prompt": "A cat on a mat."}
+    (triple,) = load(tmp_path / "p.jsonl", [unchanged]).triples.to_pylist()
+    assert any("same as the raw prompt" in said for said in triple["violations"])
 
 
 def test_columns_can_be_chosen(tmp_path):
@@ -82,7 +93,7 @@ def test_names_of_public_sets(tmp_path, names):
     pq.write_table(
         pa.table({key: [value] for key, value in row.items()} | {"image": [b"\0"]}), path
     )
-    done = read_triples(SourceSettings(location=str(path)), RULES, units)
+    done = Tables(**read_triples(path, rules=RULES, extract_units=units))
     assert done.triples["target_prompt"].to_pylist() == ["a dog on a mat"]
     assert load(tmp_path / "set.jsonl", [row]).triples["triple_id"] == done.triples["triple_id"]
 
