@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from models.device import pick_device, pick_dtype
+from models.loading import fill, load_state, load_tokenizer
 from models.scorers.base import Scorer, ScorerIdentity, cut_intents
 from models.scorers.laion import make_head
-from models.scorers.loading import fill, load_state, load_tokenizer
 from models.scorers.pixels import Pixels
 from models.scorers.registry import Checkpoint
 from schemas.errors import ModelError

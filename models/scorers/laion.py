@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from models.loading import fill, load_state
 from models.scorers.base import Scorer, ScorerIdentity
 from models.scorers.contrastive import ImageTextModel
-from models.scorers.loading import fill, load_state
 from models.scorers.registry import Checkpoint
 from schemas.errors import ModelError
 from schemas.settings import ScorerSettings

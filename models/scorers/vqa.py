@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from models.device import pick_device, pick_dtype
+from models.loading import load_model
 from models.scorers.base import Scorer, ScorerIdentity
-from models.scorers.loading import load_model
 from models.scorers.registry import Checkpoint
 from schemas.errors import ModelError
 from schemas.settings import ScorerSettings

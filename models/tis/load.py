@@ -1,16 +1,14 @@
 """From settings to a diffusers pipeline: checks, dtype, device, scheduler, LoRA, memory savers."""
 
-import contextlib
 import inspect
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.device import pick_device, pick_dtype
+from models.loading import load_model, quiet
 from models.tis.describe import lora_files
 from models.tis.folder import PipelineFolder, open_folder
-from models.weights import sha256, verify
+from models.weights import sha256, verify, weight_files
 from schemas.errors import ModelError, SettingsError
 from schemas.settings import TisSettings
 
@@ -25,7 +23,9 @@ def load_pipeline(settings: TisSettings) -> "DiffusionPipeline":
     verify(folder.root, files)
     device = pick_device(settings.device, "tis.device")
     dtype = pick_dtype(settings.dtype, device, prefer_bfloat16="transformer" in folder.components)
-    with _quiet():
+    with quiet():
+        import diffusers  # noqa: F401  (it announces what it would rather have)
+    with quiet():
         pipeline = _from_pretrained(folder, files, settings, dtype)
     check_text_to_image(pipeline, folder)
     if settings.scheduler:
@@ -58,12 +58,83 @@ def _from_pretrained(
         "use_safetensors": True,
         "local_files_only": True,
     }
-    known = diffusers.pipelines.auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()
-    loader = diffusers.AutoPipelineForText2Image if kind in known else diffusers.DiffusionPipeline
+    arguments |= _encoders(folder, settings, dtype)
     try:
-        return loader.from_pretrained(folder.root, **arguments)
+        pipeline = _text_to_image(kind).from_pretrained(folder.root, **arguments)
+        _check_complete(folder, pipeline)
+        return pipeline
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(explain_failure(folder.root, files, error)) from error
+
+
+def _encoders(folder: PipelineFolder, settings: TisSettings, dtype: Any) -> dict[str, Any]:
+    """The `transformers` models of the pipeline, loaded by us: diffusers would let one with
+    missing tensors pass, filled with random numbers."""
+    import transformers
+
+    return {
+        name: load_model(
+            folder.root / name, dtype, "cpu", getattr(transformers, kind), settings.variant
+        )
+        for name, kind in folder.components.items()
+        if name.startswith("text_encoder") and hasattr(transformers, kind)
+    }
+
+
+def _check_complete(folder: PipelineFolder, pipeline: "DiffusionPipeline") -> None:
+    # diffusers leaves tensors that the file lacks on the meta device, without a word.
+    for name in folder.components:
+        part = getattr(pipeline, name, None)
+        if hasattr(part, "named_parameters"):
+            empty = [key for key, value in part.named_parameters() if value.is_meta]
+            if empty:
+                files = weight_files(folder.root / name)
+                hashes = ", ".join(f"{p} (SHA-256 {sha256(p)})" for p in files)
+                raise ModelError(
+                    f"{hashes} lacks {len(empty)} of the weights of {type(part).__name__}, among "
+                    f"them {', '.join(sorted(empty)[:3])}: it is not complete, or of another model."
+                )
+
+
+def _text_to_image(kind: Any) -> Any:
+    """The class to load: the folder's own if a prompt is all it needs, else diffusers' choice.
+
+    A folder may name an image-to-image class of the same components.  AutoPipeline is asked only
+    then: importing it imports every pipeline there is, which takes several seconds.
+    """
+    if wants_only_prompt(kind):
+        return kind
+    from diffusers.pipelines.auto_pipeline import (
+        AUTO_TEXT2IMAGE_PIPELINES_MAPPING,
+        _get_task_class,
+    )
+
+    return (
+        _get_task_class(
+            AUTO_TEXT2IMAGE_PIPELINES_MAPPING, kind.__name__, throw_error_if_not_exist=False
+        )
+        or kind
+    )
+
+
+# These may be given a picture to start from and need none.
+IMAGE_OPTIONAL = {
+    "Flux2Pipeline",
+    "Flux2KleinPipeline",
+    "FluxKontextPipeline",
+    "QwenImage21Pipeline",
+    "GlmImagePipeline",
+    "ZImageOmniPipeline",
+}
+
+
+def wants_only_prompt(kind: Any) -> bool:
+    """True for a pipeline class that makes a picture of a prompt and nothing else."""
+    takes = inspect.signature(kind.__call__).parameters
+    more = {"image", "mask_image", "control_image", "num_frames", "video"} & set(takes)
+    return "prompt" in takes and (not more or kind.__name__ in IMAGE_OPTIONAL)
 
 
 def explain_failure(root: Path, files: list[Path], error: Exception) -> str:
@@ -85,8 +156,7 @@ def explain_failure(root: Path, files: list[Path], error: Exception) -> str:
 
 def check_text_to_image(pipeline: "DiffusionPipeline", folder: PipelineFolder) -> None:
     """Raise ModelError for a pipeline that wants more than a prompt (an image, a video)."""
-    takes = inspect.signature(type(pipeline).__call__).parameters
-    if "prompt" not in takes or "image" in takes or "num_frames" in takes:
+    if not wants_only_prompt(type(pipeline)):
         raise ModelError(
             f"{folder.root} is a {folder.pipeline}, which does not turn a prompt alone into a "
             "picture. Give a text-to-image checkpoint."
@@ -147,16 +217,3 @@ def place(pipeline: "DiffusionPipeline", settings: TisSettings, device: str) -> 
     if settings.compile:
         network = getattr(pipeline, "unet", None) or pipeline.transformer
         network.compile()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    # Loading bars of both libraries would end up between ours.
-    import diffusers.utils.logging as of_diffusers
-    import transformers.utils.logging as of_transformers
-
-    of_diffusers.disable_progress_bar()
-    of_transformers.disable_progress_bar()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield

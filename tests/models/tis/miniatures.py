@@ -85,16 +85,16 @@ def clip_tokenizer(folder: Path):
     return CLIPTokenizer.from_pretrained(folder)
 
 
-def autoencoder(latent: int = 4, **more):
+def autoencoder(latent: int = 4, levels: int = 2, **more):
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
-        block_out_channels=[8, 8],
+        block_out_channels=[8] * levels,
         norm_num_groups=4,
         in_channels=3,
         out_channels=3,
-        down_block_types=["DownEncoderBlock2D", "DownEncoderBlock2D"],
-        up_block_types=["UpDecoderBlock2D", "UpDecoderBlock2D"],
+        down_block_types=["DownEncoderBlock2D"] * levels,
+        up_block_types=["UpDecoderBlock2D"] * levels,
         latent_channels=latent,
         sample_size=32,
         **more,

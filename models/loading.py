@@ -1,6 +1,8 @@
-"""`transformers` checkpoints for scorers: safetensors, complete, no remote code."""
+"""`transformers` checkpoints and files of tensors: complete or refused, no code run."""
 
 import contextlib
+import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,13 @@ from models.weights import sha256, weight_files
 from schemas.errors import ModelError
 
 
-def load_model(folder: Path, dtype: Any, device: str, kind: Any = None) -> Any:
+def load_model(
+    folder: Path, dtype: Any, device: str, kind: Any = None, variant: str | None = None
+) -> Any:
     """The checkpoint's model (`kind` or the one its config names), in eval mode on `device`.
 
-    Raises ModelError naming the file and its hash if it cannot be read or lacks weights.
+    Where a tensor is missing, `from_pretrained` makes random ones up and warns; this raises
+    ModelError naming the file and its hash if it cannot be read or lacks weights.
     """
     import transformers
 
@@ -22,6 +27,7 @@ def load_model(folder: Path, dtype: Any, device: str, kind: Any = None) -> Any:
             model, report = kind.from_pretrained(
                 folder,
                 dtype=dtype,
+                variant=variant,
                 use_safetensors=True,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -102,10 +108,19 @@ def quiet() -> Iterator[None]:
     """No loading bars between ours, and no reports that say less than our errors do."""
     from transformers.utils import logging as of_transformers
 
-    level = of_transformers.get_verbosity()
-    of_transformers.disable_progress_bar()
-    of_transformers.set_verbosity_error()
+    libraries = [of_transformers]
+    if "diffusers" in sys.modules:
+        from diffusers.utils import logging as of_diffusers
+
+        libraries.append(of_diffusers)
+    levels = [library.get_verbosity() for library in libraries]
+    for library in libraries:
+        library.disable_progress_bar()
+        library.set_verbosity_error()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
-        of_transformers.set_verbosity(level)
+        for library, level in zip(libraries, levels, strict=True):
+            library.set_verbosity(level)
