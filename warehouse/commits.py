@@ -18,7 +18,6 @@ from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from schemas.errors import WarehouseError
 from schemas.records import TABLES
@@ -53,12 +52,18 @@ def conform(name: str, rows: pa.Table) -> pa.Table:
                 raise WarehouseError(f"{name}.{field.name} does not fit: {error}") from None
         if field.name in keys and column.null_count:
             raise WarehouseError(f"{name}.{field.name} identifies a row and must not be null.")
-        if pa.types.is_floating(field.type) and pc.all(pc.is_finite(column)).as_py() is False:
+        if pa.types.is_floating(field.type) and not _finite(column):
             raise WarehouseError(
                 f"{name}.{field.name} holds NaN or infinity: store null and a failed status."
             )
         columns.append(column)
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _finite(column: pa.ChunkedArray) -> bool:
+    import numpy as np  # 0.2 s, which a rerun with nothing to do need not pay
+
+    return all(np.isfinite(chunk.drop_null().to_numpy()).all() for chunk in column.chunks)
 
 
 class Committer:

@@ -26,6 +26,7 @@ from schemas.settings import DecideSettings
 from schemas.units import LOOKS_KINDS
 from warehouse.commits import Committer
 from warehouse.connection import first_row
+from warehouse.state import changed_at
 
 _SQL = files("warehouse") / "sql" / "decide"
 INPUTS = ("triples", "renders", "scores", "removals")
@@ -73,30 +74,9 @@ def known_set(connection: duckdb.DuckDBPyConnection, question: Question) -> str 
         connection,
         "SELECT decision_set_id FROM decision_sets WHERE rule_hash = ? AND snapshot_id >= ? "
         "ORDER BY snapshot_id DESC LIMIT 1",
-        [question.rule_hash(), inputs_changed_at(connection)],
+        [question.rule_hash(), changed_at(connection, INPUTS)],
     )
     return row[0] if row else None
-
-
-def inputs_changed_at(connection: duckdb.DuckDBPyConnection) -> int:
-    """The last snapshot in which a table that decide reads changed; from the catalog alone."""
-    names = ", ".join(f"'{name}'" for name in INPUTS)
-    row = first_row(
-        connection,
-        f"""
-        SELECT max(greatest(f.begin_snapshot, coalesce(f.end_snapshot, 0)))
-        FROM (
-            SELECT table_id, begin_snapshot, end_snapshot
-            FROM __ducklake_metadata_lake.ducklake_data_file
-            UNION ALL
-            SELECT table_id, begin_snapshot, end_snapshot
-            FROM __ducklake_metadata_lake.ducklake_delete_file
-        ) AS f
-        JOIN __ducklake_metadata_lake.ducklake_table AS t USING (table_id)
-        WHERE t.table_name IN ({names})
-        """,
-    )
-    return row[0] or 0 if row else 0
 
 
 def decide(connection: duckdb.DuckDBPyConnection, commits: Committer, question: Question) -> str:

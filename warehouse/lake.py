@@ -24,15 +24,17 @@ import pyarrow as pa
 
 from schemas.errors import WarehouseError
 from schemas.settings import DecideSettings, WarehouseSettings
-from warehouse import deciding, migrations, publishing
+from warehouse import deciding, migrations, publishing, upkeep
 from warehouse.claims import Claims
 from warehouse.commits import Committer, Derive
 from warehouse.connection import Address, attach, connect
+from warehouse.export import export
 from warehouse.images import ImageStore
 from warehouse.journal import Journal, ingest_leftovers
 from warehouse.locks import CommitLock
 from warehouse.reading import check_reading, lock_down
-from warehouse.todo import ORDER, todo_sql
+from warehouse.state import CountCache, changed_at, lake_uuid, question_of
+from warehouse.todo import ORDER, READS, todo_sql
 
 
 class Warehouse:
@@ -50,6 +52,7 @@ class Warehouse:
         self.lock = CommitLock(address.folder / "commit.lock", address.postgres)
         self.commits = Committer(connection, self.lock, address)
         self.claims = Claims(address)
+        self._counts = CountCache(address.folder)
         self.images = ImageStore(address, read_only)
 
     @classmethod
@@ -93,8 +96,7 @@ class Warehouse:
         for journal in self._journals.values():
             journal.close()
         self.claims.close()
-        for connection in self._versions.values():
-            connection.close()
+        self._forget_versions()
         self._connection.close()
 
     def __enter__(self) -> "Warehouse":
@@ -179,6 +181,30 @@ class Warehouse:
         with _reading(self._reader()) as reader:
             return publishing.funnel(reader, decision_set_id)
 
+    # Keeping
+
+    def purge(self, ids: Sequence[str], reason: str) -> list[int]:
+        """Remove raw prompts or triples and all that comes of them; returns retired versions."""
+        with self._writing() as connection:
+            retired = upkeep.purge(connection, self.commits, self.images, ids, reason)
+        self._forget_versions()
+        return retired
+
+    def gc(self, grace_s: float = upkeep.GRACE_S) -> int:
+        """Delete images that no render names, older than `grace_s` seconds; returns how many."""
+        with self._writing() as connection:
+            return upkeep.gc(connection, self.images, grace_s)
+
+    def maintain(self, grace_s: float = upkeep.GRACE_S) -> dict[str, int]:
+        """Merge small files, expire snapshots that no version needs; returns counts."""
+        with self._writing() as connection:
+            return upkeep.maintain(connection, grace_s)
+
+    def export(self, folder: Path, version: int | None = None) -> dict[str, Any]:
+        """Write a version as a folder that `datasets.load_dataset` reads; see `export.export`."""
+        with _reading(self._reader()) as reader:
+            return export(reader, folder, version)
+
     # Reading
 
     def query(
@@ -206,10 +232,17 @@ class Warehouse:
         return _read(self._reader(), f"{sql} ORDER BY {ORDER[stage]}{bound}", params)
 
     def count_todo(self, stage: str, **filters: Any) -> int:
-        """How many rows `todo` would return."""
+        """How many rows `todo` would return; kept until a table behind the view changes."""
         sql, params = todo_sql(stage, **filters)
-        answer = _read(self._reader(), f"SELECT count(*) AS n FROM ({sql})", params)
-        return answer.column("n")[0].as_py()
+        question = question_of(sql, params, migrations.views_hash())
+        with _reading(self._reader()) as reader:
+            state = f"{lake_uuid(reader)}:{changed_at(reader, READS[stage])}"
+            known = self._counts.get(question, state)
+            if known is not None:
+                return known
+            answer = reader.execute(f"SELECT count(*) FROM ({sql})", params).fetchall()[0][0]
+        self._counts.put(question, state, answer)
+        return answer
 
     def have_source(self, source_id: str, fingerprint: str) -> bool:
         """Whether this state of a source was collected to its end."""
@@ -220,9 +253,20 @@ class Warehouse:
         """(line, raw_prompt_id) of the lines of a source that are kept or, null, refused."""
         return self.query("FROM collected_lines(?)", [source_id])
 
+    def latest(self) -> dict[str, Any] | None:
+        """The row of `dataset_versions` of the latest published version, or None."""
+        sql = "FROM dataset_versions WHERE status = 'published' ORDER BY version DESC LIMIT 1"
+        return next(iter(self.query(sql).to_pylist()), None)
+
     def snapshot(self) -> int:
         """Number of the last commit."""
         return self.query("SELECT id FROM lake.current_snapshot()").column("id")[0].as_py()
+
+    def _forget_versions(self) -> None:
+        with self._guard:
+            for connection in self._versions.values():
+                connection.close()
+            self._versions.clear()
 
     @contextmanager
     def _writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -269,10 +313,9 @@ class Warehouse:
 
 
 def _question(rules: DecideSettings, reads: Mapping[str, Any]) -> deciding.Question:
-    listed = {
-        name: tuple(value) if name in ("seeds", "recipe_ids") else value
-        for name, value in reads.items()
-    }
+    listed: dict[str, Any] = dict(reads)
+    for name in {"seeds", "recipe_ids"} & set(listed):
+        listed[name] = tuple(listed[name])
     return deciding.Question(rules, **listed)
 
 

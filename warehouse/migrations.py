@@ -8,6 +8,7 @@ Left out: downgrades.  A lake made by a newer version is refused with a clear er
 """
 
 import hashlib
+from functools import cache
 from importlib.resources import files
 
 import duckdb
@@ -32,7 +33,9 @@ def newest() -> int:
     return max(int(name.split("_")[0]) for name, _ in scripts("migrations"))
 
 
+@cache
 def views_hash() -> str:
+    """Hash of all view files: a lake whose views have another is given these."""
     text = "".join(text for _, text in scripts("views"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -77,6 +80,8 @@ def migrate(connection: duckdb.DuckDBPyConnection, where: str) -> None:
         connection.execute("DELETE FROM migrations WHERE number = ?", [_VIEWS])
         connection.execute("INSERT INTO migrations VALUES (?, ?, now())", [_VIEWS, views_hash()])
         connection.execute("COMMIT")
+        # Other sessions that write must not inline rows either, see `connection.attach`.
+        connection.execute("CALL lake.set_option('data_inlining_row_limit', 0)")
     except BaseException:
         connection.execute("ROLLBACK")
         raise

@@ -21,6 +21,16 @@ ORDER = {
     "score": "scorer_id, render_id, intent",
 }
 
+_CALLS = ("raw_prompts", "occurrences", "teacher_calls", "removals", "triples", "recipes")
+READS = {  # the tables behind each stage's view
+    "teach": ("raw_prompts", "occurrences", "teacher_calls", "removals"),
+    "follow_up": _CALLS,
+    "beautify": _CALLS,
+    "read": ("teacher_calls", "triples"),
+    "render": ("triples", "removals", "occurrences", "recipes", "renders"),
+    "score": ("triples", "removals", "occurrences", "recipes", "renders", "scorers", "scores"),
+}
+
 
 def todo_sql(
     stage: str,

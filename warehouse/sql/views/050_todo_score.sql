@@ -4,57 +4,83 @@
 CREATE OR REPLACE MACRO todo_score(
     in_tis, in_seeds, in_scorers, in_recipes, in_sources, in_lines, in_since, in_attempts
 ) AS TABLE
-WITH pairs AS (
-    SELECT raw_prompt AS prompt, intent FROM valid_triples(in_recipes, in_sources, in_lines)
-    UNION
-    SELECT target_prompt AS prompt, intent FROM valid_triples(in_recipes, in_sources, in_lines)
-),
-
-pictures AS (
-    SELECT DISTINCT ON (render_id) render_id, prompt, image_sha256
-    FROM renders
+WITH pictures AS (
+    SELECT render_id, prompt, image_sha256 FROM renders
     WHERE tis_id = in_tis AND list_contains(in_seeds, seed) AND status = 'ok'
 ),
 
-wanted AS (
-    SELECT r.render_id, r.prompt, r.image_sha256, p.intent
+judges AS (
+    SELECT scorer_id, reads_intent FROM scorers WHERE list_contains(in_scorers, scorer_id)
+),
+
+texts AS (
+    SELECT DISTINCT unnest([raw_prompt, target_prompt]) AS prompt
+    FROM valid_triples(in_recipes, in_sources, in_lines)
+),
+
+pairs AS (
+    SELECT DISTINCT unnest([raw_prompt, target_prompt]) AS prompt, intent
+    FROM valid_triples(in_recipes, in_sources, in_lines)
+    WHERE EXISTS (FROM judges WHERE reads_intent)
+),
+
+asked AS (
+    SELECT r.render_id, j.scorer_id, NULL::VARCHAR AS intent
+    FROM pictures AS r SEMI JOIN texts USING (prompt)
+    CROSS JOIN (FROM judges WHERE NOT reads_intent) AS j
+    UNION ALL
+    SELECT r.render_id, j.scorer_id, p.intent
     FROM pictures AS r JOIN pairs AS p USING (prompt)
+    CROSS JOIN (FROM judges WHERE reads_intent) AS j
+),
+
+-- What was ever tried is subtracted first: on a finished lake nothing is left to count below.
+missing AS (
+    SELECT a.render_id, a.scorer_id, a.intent, false AS failed
+    FROM asked AS a
+    ANTI JOIN scores AS s
+        ON s.render_id = a.render_id
+        AND s.scorer_id = a.scorer_id
+        AND coalesce(s.intent, '') = coalesce(a.intent, '')
+    UNION ALL
+    SELECT a.render_id, a.scorer_id, a.intent, true
+    FROM asked AS a
+    SEMI JOIN (
+        SELECT render_id, scorer_id, coalesce(intent, '') AS intent
+        FROM scores
+        WHERE status <> 'ok'
+        GROUP BY ALL
+    ) AS f
+        ON f.render_id = a.render_id
+        AND f.scorer_id = a.scorer_id
+        AND f.intent = coalesce(a.intent, '')
 ),
 
 tried AS (
     SELECT
-        render_id,
-        scorer_id,
-        intent,
-        max(attempt) AS attempts,
-        bool_or(status = 'ok') AS scored,
-        count(*) FILTER (in_since IS NULL OR scored_at >= in_since) AS failures
-    FROM scores
-    WHERE list_contains(in_scorers, scorer_id)
-    GROUP BY render_id, scorer_id, intent
-),
-
-asked AS (
-    SELECT DISTINCT
-        w.render_id,
-        w.prompt,
-        w.image_sha256,
+        s.render_id,
         s.scorer_id,
-        CASE WHEN s.reads_intent THEN w.intent END AS intent
-    FROM wanted AS w
-    CROSS JOIN (FROM scorers WHERE list_contains(in_scorers, scorer_id)) AS s
+        s.intent,
+        max(s.attempt) AS attempts,
+        bool_or(s.status = 'ok') AS scored,
+        count(*) FILTER (in_since IS NULL OR s.scored_at >= in_since) AS failures
+    FROM scores AS s
+    SEMI JOIN (FROM missing WHERE failed) AS m
+        ON m.render_id = s.render_id AND m.scorer_id = s.scorer_id
+    GROUP BY s.render_id, s.scorer_id, s.intent
 )
 
 SELECT
-    a.render_id,
-    a.prompt,
-    a.image_sha256,
-    a.scorer_id,
-    a.intent,
+    m.render_id,
+    r.prompt,
+    r.image_sha256,
+    m.scorer_id,
+    m.intent,
     (coalesce(t.attempts, 0) + 1)::INTEGER AS attempt
-FROM asked AS a
+FROM missing AS m
+JOIN pictures AS r USING (render_id)
 LEFT JOIN tried AS t
-    ON t.render_id = a.render_id
-    AND t.scorer_id = a.scorer_id
-    AND t.intent IS NOT DISTINCT FROM a.intent
+    ON t.render_id = m.render_id
+    AND t.scorer_id = m.scorer_id
+    AND coalesce(t.intent, '') = coalesce(m.intent, '')
 WHERE NOT coalesce(t.scored OR t.failures >= in_attempts, false);
