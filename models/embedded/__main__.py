@@ -12,6 +12,8 @@ import os
 STEPS = {
     "vae": "models.embedded.autoencoder",
     "sd": "models.embedded.diffusion",
+    "sdxl": "models.embedded.transfer",
+    "ip2p": "models.embedded.editing",
     "lm": "models.embedded.language",
     "clip": "models.embedded.clip",
     "aesthetic": "models.embedded.aesthetic",

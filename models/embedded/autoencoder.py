@@ -264,17 +264,21 @@ def latents(count: int, seed: int, style: str) -> np.ndarray:
     path = data_path(f"latents-{style}-{seed}-{count}")
     if not path.exists():
         vae, pictures = load(), drawings(count, seed, style)
-        matrix, offset = _encoder_matrix(vae)
-        found = np.empty((count, 8, 8, LATENT_CHANNELS), dtype=np.float16)
-        for i in range(0, count, 500):
-            part = pictures[i : i + 500].astype(np.float32) / 127.5 - 1
-            blocks = part.reshape(-1, 8, 8, 8, 8, 3).transpose(0, 1, 3, 2, 4, 5)
-            found[i : i + 500] = blocks.reshape(-1, 8, 8, 192) @ matrix + offset
-        found *= vae.config.scaling_factor
         draft = path.with_suffix(".draft.npy")
-        np.save(draft, found.transpose(0, 3, 1, 2))
+        np.save(draft, (encode(vae, pictures) * vae.config.scaling_factor).astype(np.float16))
         draft.replace(path)
     return np.load(path)
+
+
+def encode(vae: Any, pictures: np.ndarray) -> np.ndarray:
+    """Unscaled latents, float32 (N, 24, 8, 8), of uint8 pictures (N, 64, 64, 3)."""
+    matrix, offset = _encoder_matrix(vae)
+    found = np.empty((len(pictures), 8, 8, LATENT_CHANNELS), dtype=np.float32)
+    for i in range(0, len(pictures), 500):
+        part = pictures[i : i + 500].astype(np.float32) / 127.5 - 1
+        blocks = part.reshape(-1, 8, 8, 8, 8, 3).transpose(0, 1, 3, 2, 4, 5)
+        found[i : i + 500] = blocks.reshape(-1, 8, 8, 192) @ matrix + offset
+    return found.transpose(0, 3, 1, 2)
 
 
 def _encoder_matrix(vae: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -46,13 +46,13 @@ def join_ranks() -> tuple[int, int]:
     return distributed.get_rank(), distributed.get_world_size()
 
 
-def average_gradients(networks: torch.nn.Module) -> None:
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replace each gradient by its mean over the ranks; nothing if there is one rank."""
     import torch.distributed as distributed
 
     if not (distributed.is_available() and distributed.is_initialized()):
         return
-    gradients = [p.grad for p in networks.parameters() if p.grad is not None]
+    gradients = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(flat)
     flat /= distributed.get_world_size()
