@@ -7,6 +7,7 @@ teacher wrote them.  Leaves out pictures.  Try it:
     python -m models.integrity "a red car at night" "make the car blue" "a blue car at night"
 """
 
+from models.integrity.extract import extract_units, unit_texts
 from models.integrity.score import (
     Integrity,
     Miss,
@@ -23,7 +24,9 @@ __all__ = [
     "Span",
     "analyse",
     "content_integrity",
+    "extract_units",
     "find_all",
     "find_unit",
     "lemma_of",
+    "unit_texts",
 ]

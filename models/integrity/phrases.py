@@ -33,8 +33,8 @@ MEDIA = frozenset(
 _OF_HEADS = frozenset(
     """bottle glass cup mug bowl plate bag box basket pile pair group bunch herd flock pack trio
     couple field slice piece bouquet set row crowd stack lot swarm pool sea wall statue city king
-    queen god goddess game lord man woman ball block cube jar bucket sheet drop ray rays house
-    front top side back bottom middle edge style number cloud army team crew school""".split()  # noqa: SIM905
+    queen god goddess vase caravan depth rule game lord man woman ball block cube jar
+    bucket sheet drop ray rays house front top side back bottom middle edge style number cloud army team crew school""".split()  # noqa: SIM905
 )
 _TRANSITIVE = frozenset(
     """wearing holding riding eating drinking using driving carrying wielding playing reading
@@ -125,10 +125,10 @@ def _tag(tokens: list[Token]) -> list[Token]:
     """Tags by word list, then two passes of context: participles, and adjectives used as nouns."""
     tags: list[Tag] = [token.tag if token.tag == "SYNTAX" else _by_list(token) for token in tokens]
     for index, token in enumerate(tokens):
+        if token.lower == "and" and _black_and_white(tokens, index):
+            tags[index] = "ADJ"
         if tags[index] == "VERB":
             tags[index] = _participle(tokens, tags, index)
-        elif tags[index] == "NOUN" and token.lower in ("light", "lit", "like"):
-            tags[index] = "NOUN"
     for index in range(len(tokens)):
         after = tags[index + 1] if _same(tokens, index, index + 1) else None
         before = tags[index - 1] if _same(tokens, index, index - 1) else None
@@ -142,6 +142,11 @@ def _tag(tokens: list[Token]) -> list[Token]:
     return [token._replace(tag=tag) for token, tag in zip(tokens, tags, strict=True)]
 
 
+def _black_and_white(tokens: list[Token], index: int) -> bool:
+    around = (tokens[index - 1].lower, *(token.lower for token in tokens[index + 1 : index + 2]))
+    return index > 0 and around == ("black", "white")
+
+
 def _same(tokens: list[Token], index: int, other: int) -> bool:
     return 0 <= other < len(tokens) and tokens[index].segment == tokens[other].segment
 
@@ -152,6 +157,8 @@ def _by_list(token: Token) -> Tag:
                  "our", "your", "some", "any", "every", "each", "both", "no", "another", "all",
                  "several", "many", "few", "various", "multiple"):  # fmt: skip
         return "DET"
+    if lower in ("pair", "trio", "couple", "group", "bunch", "dozen"):
+        return "NOUN"
     if lower in sets.numbers or lower.isdigit():
         return "NUM"
     if lower in sets.verbs and lower not in sets.adjectives:
