@@ -77,31 +77,47 @@ def say_nothing_to_do(latest: dict[str, Any], as_json: bool) -> None:
 
 def show(result: dict[str, Any]) -> None:
     """The funnel, the reasons for rejection, the version and one line of SQL to try."""
-    console.print()
     funnel = result["funnel"]
-    print_rows(("stage", "rows", "of the stage before"), funnel_rows(funnel))
-    reasons = sorted(funnel["reasons"].items(), key=lambda item: -item[1])
-    if reasons:
-        console.print("\nWhy the others are not in the dataset:")
-        print_rows(("reason", "rows"), reasons)
-    if result["version"] is None:
-        console.print(f"\nNothing new was published: {result['why']}")
-    else:
+    console.print()
+    print_rows(("", "rows", ""), funnel_rows(funnel))
+    for title, reasons in (
+        ("Why lines were refused:", funnel["refused_lines"]),
+        ("Why triples are not in the dataset:", grouped(funnel["refused"])),
+    ):
+        if reasons:
+            console.print(f"\n{title}")
+            print_rows(("reason", "rows"), sorted(reasons.items(), key=lambda item: -item[1]))
+    if result["new"]:
         console.print(
-            f"\nPublished [bold]InstructPE version {result['version']}[/] "
-            f"with {result['rows']} rows, in {result['seconds']:.0f} s."
+            f"\nPublished [bold]InstructPE version {result['version']}[/] with {result['rows']:,} "
+            f"rows, in {result['seconds']:.0f} s. The audit passed: ",
+            end="",
         )
-        console.print(f"Audit: {result['audit']}", soft_wrap=True, markup=False)
+        console.print(result["audit"], soft_wrap=True, markup=False)
+    else:
+        console.print(f"\nVersion {result['version']} stands: the same rows under the same rules.")
     console.print("\nTry:  [cyan].venv/bin/diffchat sql[/] ", end="")
     query = "SELECT edit_kind, count(*) FROM instructpe GROUP BY ALL ORDER BY 2 DESC"
     console.print(json.dumps(query), soft_wrap=True, markup=False)
 
 
 def funnel_rows(funnel: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """(stage, rows, share of the stage before) of the stages of a funnel."""
-    rows, before = [], None
-    for name, count in funnel["stages"].items():
-        share = f"{count / before:.0%}" if before else ""
-        rows.append((name, f"{count:,}", share))
-        before = count
-    return rows
+    """(stage, rows, what that means) of the stages of a funnel; stages not run are left out."""
+    proposed = funnel["proposed"] or 1
+    rows = [
+        ("lines read", funnel["sightings"], ""),
+        ("collected", funnel["collected"], "distinct raw prompts"),
+        ("proposed", funnel["proposed"], "triples of the teacher"),
+        ("rendered", funnel["rendered"], "both sides, on the same seeds"),
+        ("accepted", funnel["accepted"], f"{funnel['accepted'] / proposed:.0%} of the proposed"),
+    ]
+    return [(name, f"{count:,}", said) for name, count, said in rows if count is not None]
+
+
+def grouped(refused: dict[str, int]) -> dict[str, int]:
+    """Reasons without what they are about: "violation:add_in_raw:blue car" is an add_in_raw."""
+    counts: dict[str, int] = {}
+    for reason, count in refused.items():
+        name = ":".join(reason.split(":")[:2])
+        counts[name] = counts.get(name, 0) + count
+    return counts

@@ -42,19 +42,23 @@ def build_instructpe(
     """
     run = resolve(profile, overrides, retry_failed)
     open_build(run)
-    if not decide_only:
-        make_rows(run)
-    return report(run, publish(run))
+    stopped = False if decide_only else not make_rows(run)
+    return report(run, publish(run)) | {"stopped_by_budget": stopped}
 
 
-def make_rows(run: Run) -> None:
-    """The stages that make rows, each in shards that know nothing of each other."""
+def make_rows(run: Run) -> bool:
+    """The stages that make rows, each in shards that know nothing of each other.
+
+    Returns False if the teacher's budget was reached: what was bought by then goes on.
+    """
+    within_budget = True
     for index in plan_collect(run):
         collect(run, index)
     for stage in teacher_stages(run.settings.teacher):
         shards = ceil(count(run, stage) / CALLS_A_SHARD)
-        if not all(teach(run, stage, shard, shards) for shard in range(shards)):
-            break  # the budget is reached: what was bought is rendered and published
+        within_budget = within_budget and all(
+            teach(run, stage, shard, shards) for shard in range(shards)
+        )
     if run.settings.render.enabled:
         shards = ceil(count(run, "render") / run.settings.render.shard)
         for shard in range(shards):
@@ -62,3 +66,4 @@ def make_rows(run: Run) -> None:
         shards = ceil(count(run, "score") / SCORES_A_SHARD)
         for shard in range(shards):
             score(run, shard, shards)
+    return within_budget
