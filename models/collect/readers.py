@@ -31,6 +31,10 @@ PROMPT_COLUMNS = (
 )
 
 
+# Beyond this nothing is a prompt, whatever the rules allow: it bounds the memory of a shard.
+MAX_CHARACTERS = 50_000
+
+
 class Found(NamedTuple):
     """A prompt or a reason, before it is numbered."""
 
@@ -50,6 +54,9 @@ def read_source(source: SourceSettings, limit: int | None = None) -> Iterator[Li
     number = 0
     for found in islice(_found(source), limit):
         number += 1
+        if len(found.text) > MAX_CHARACTERS:
+            detail = found.detail or f"{len(found.text):,} characters"
+            found = Found(found.text[:KEPT_CHARACTERS], found.reason or "too_long", detail)
         yield Line(identity, number, found.text, source.licence, found.reason, found.detail)
     if number == 0 and limit != 0:
         raise SourceError(f"{source.location!r} has no rows: there is nothing to collect in it.")

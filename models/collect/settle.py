@@ -87,6 +87,11 @@ def _keep(table: pa.Table, rows: list[bool]) -> pa.Table:
     return table.filter(pa.array(rows, pa.bool_()))
 
 
+# Prompts made from one template share bands by the thousand without being near duplicates. Only the
+# first of a band, by id, are compared: a near duplicate shares other, emptier bands as well.
+MAX_IN_BAND = 64
+
+
 class _Kept:
     """Prompts that stay, found by band."""
 
@@ -101,7 +106,9 @@ class _Kept:
         self.ids.append(key)
         self.sets.append(grams)
         for band in bands:
-            self.by_band.setdefault(band, []).append(place)
+            places = self.by_band.setdefault(band, [])
+            if len(places) < MAX_IN_BAND:
+                places.append(place)
 
     def twin(self, grams: frozenset[str], bands: list[int]) -> tuple[str, float] | None:
         """The kept prompt nearest to these shingles, if it is near enough; ties by id."""
@@ -124,7 +131,7 @@ def _losers(
 ) -> dict[str, tuple[str, float]]:
     """raw_prompt_id of each near duplicate → (id of the prompt that stays, similarity)."""
     kept = _Kept(threshold)
-    for row in existing.to_pylist() if existing is not None else ():
+    for row in existing.sort_by("raw_prompt_id").to_pylist() if existing is not None else ():
         kept.add(row["raw_prompt_id"], shingles(row["text"]), row["minhash"])
     have = set(kept.ids)
     lost = {}

@@ -147,7 +147,8 @@ def _parse_csv(text: str, delimiter: str) -> list[str] | None:
     if '"' not in text:
         return text.split(delimiter)
     try:
-        return next(csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True))
+        # As one item: the reader would take every separator of Unicode for the end of a record.
+        return next(csv.reader([text], delimiter=delimiter, strict=True))
     except csv.Error as error:
         if "unexpected end" in str(error):
             return None

@@ -19,6 +19,11 @@ def test_csv_takes_quotes_line_breaks_and_commas(read):
     assert texts(read("p.csv", text)) == ["a cat, sitting", "two\nlines", 'a "big" dog']
 
 
+def test_csv_records_end_at_line_breaks_only(read):
+    text = 'prompt,note\n"a cat",x\u2028y\na\x0bdog\x1c,"z"\n'
+    assert texts(read("p.csv", text)) == ["a cat", "a\x0bdog\x1c"]
+
+
 def test_csv_with_another_delimiter(read):
     assert texts(read("p.csv", "id;caption\n1;a cat, sitting\n")) == ["a cat, sitting"]
 

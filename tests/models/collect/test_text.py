@@ -59,6 +59,11 @@ def test_a_long_line_is_refused_in_bounded_memory(tmp_path):
     assert peak < 12 * READ_BYTES
 
 
+def test_many_long_lines_are_not_held_either(read):
+    lines = read("long.txt", "\n".join(["x" * 60_000] * 20))
+    assert {(line.reason, len(line.text)) for line in lines} == {("too_long", 2_000)}
+
+
 @pytest.mark.slow
 def test_a_line_of_a_gigabyte(tmp_path):
     path = tmp_path / "long.txt"
