@@ -17,7 +17,7 @@ from models.integrity.words import analyse, lemma_of
 from schemas.units import Unit
 
 _SEPARATOR = re.compile(r"[,;|\n]+|\.(?=\s|$)")
-_ONE = re.compile(r"^(?:one|1|a single)\s+(?=\w)", re.IGNORECASE)
+_ONE = re.compile(r"^(?:one|1|(?:a )?single)\s+(?=\w)", re.IGNORECASE)
 _GENERIC = frozenset({"view", "background", "foreground", "front", "distance", "side", "left",
                       "right", "middle", "center", "corner", "top", "bottom", "scene", "image",
                       "picture", "that", "it", "inside", "outside", "one", "frame"})  # fmt: skip
@@ -46,7 +46,8 @@ def unit_texts(prompt: str) -> tuple[str, ...]:
         words = [t for t in parsed.tokens if start <= t.start < end and t.tag != "SYNTAX"]
         plain = all(t.tag in ("NOUN", "ADJ", "ADV", "NUM") or t.lower in sets.adjectives
                     for t in words)  # fmt: skip
-        if words and plain and len(words) <= 4:
+        inner = [p for p in parsed.phrases if start <= p.start < end]
+        if words and plain and len(words) <= 4 and len(inner) < 2:
             span = (words[0].start, words[-1].end)
             found.append((span[0], prompt[span[0] : span[1]]))
             taken.append(span)

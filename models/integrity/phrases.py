@@ -31,10 +31,11 @@ MEDIA = frozenset(
     polaroid mosaic engraving concept""".split()  # noqa: SIM905
 )
 _OF_HEADS = frozenset(
-    """bottle glass cup mug bowl plate bag box basket pile pair group bunch herd flock pack trio
-    couple field slice piece bouquet set row crowd stack lot swarm pool sea wall statue city king
-    queen god goddess vase caravan depth rule game lord man woman ball block cube jar
-    bucket sheet drop ray rays house front top side back bottom middle edge style number cloud army team crew school""".split()  # noqa: SIM905
+    """bottle glass cup mug bowl plate bag box basket pile pair group bunch herd flock pack
+    trio couple field slice piece bouquet set row crowd stack lot swarm pool sea wall statue
+    city king queen god goddess vase caravan depth rule game lord man woman ball block cube
+    jar bucket sheet drop ray rays house front top side back bottom middle edge style number
+    cloud army team crew school""".split()  # noqa: SIM905
 )
 _TRANSITIVE = frozenset(
     """wearing holding riding eating drinking using driving carrying wielding playing reading
@@ -214,6 +215,8 @@ def _phrases(prompt: str, tokens: list[Token]) -> list[Phrase]:
             index += 1
         first = index
         while index < len(tokens) and _same(tokens, start, index) and _inside(tokens, index):
+            if index > first and _starts_anew(tokens, index):
+                break
             index += 1
         last = index - 1
         while last >= first and tokens[last].tag != "NOUN":
@@ -229,6 +232,18 @@ def _phrases(prompt: str, tokens: list[Token]) -> list[Phrase]:
             first += 1
         found.append(_phrase(prompt, tokens, start, first, head, last))
     return found
+
+
+def _starts_anew(tokens: list[Token], index: int) -> bool:
+    """Whether words said without a comma go on with something else ("cat night", "cat red bird")."""
+    word, before = tokens[index], tokens[index - 1]
+    if before.tag != "NOUN" or not noun_class(before.lower):
+        return False
+    if word.tag == "ADJ":
+        return word.lower in word_sets().colours and before.lower not in word_sets().colours
+    outside = ("times", "weathers")
+    return noun_class(word.lower) in outside and noun_class(before.lower) not in (
+        *outside, "places")  # fmt: skip
 
 
 def _inside(tokens: list[Token], index: int) -> bool:
