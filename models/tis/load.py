@@ -86,7 +86,7 @@ def _encoders(folder: PipelineFolder, settings: TisSettings, dtype: Any) -> dict
 def _check_complete(folder: PipelineFolder, pipeline: "DiffusionPipeline") -> None:
     # diffusers leaves tensors that the file lacks on the meta device, without a word.
     for name in folder.components:
-        part = getattr(pipeline, name, None)
+        part: Any = getattr(pipeline, name, None)
         if hasattr(part, "named_parameters"):
             empty = [key for key, value in part.named_parameters() if value.is_meta]
             if empty:
