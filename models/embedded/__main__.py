@@ -12,6 +12,7 @@ import os
 STEPS = {
     "vae": "models.embedded.autoencoder",
     "sd": "models.embedded.diffusion",
+    "adherence": "models.embedded.adherence",
     "sdxl": "models.embedded.transfer",
     "ip2p": "models.embedded.editing",
     "lm": "models.embedded.language",

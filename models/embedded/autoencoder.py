@@ -10,6 +10,7 @@ perceptual network exists in this world).  `python -m models.embedded vae`.
 
 import copy
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -264,7 +265,7 @@ def latents(count: int, seed: int, style: str) -> np.ndarray:
     path = data_path(f"latents-{style}-{seed}-{count}")
     if not path.exists():
         vae, pictures = load(), drawings(count, seed, style)
-        draft = path.with_suffix(".draft.npy")
+        draft = path.with_suffix(f".{os.getpid()}.npy")
         np.save(draft, (encode(vae, pictures) * vae.config.scaling_factor).astype(np.float16))
         draft.replace(path)
     return np.load(path)
@@ -272,7 +273,7 @@ def latents(count: int, seed: int, style: str) -> np.ndarray:
 
 def encode(vae: Any, pictures: np.ndarray) -> np.ndarray:
     """Unscaled latents, float32 (N, 24, 8, 8), of uint8 pictures (N, 64, 64, 3)."""
-    matrix, offset = _encoder_matrix(vae)
+    matrix, offset = encoder_matrix(vae)
     found = np.empty((len(pictures), 8, 8, LATENT_CHANNELS), dtype=np.float32)
     for i in range(0, len(pictures), 500):
         part = pictures[i : i + 500].astype(np.float32) / 127.5 - 1
@@ -281,7 +282,7 @@ def encode(vae: Any, pictures: np.ndarray) -> np.ndarray:
     return found.transpose(0, 3, 1, 2)
 
 
-def _encoder_matrix(vae: Any) -> tuple[np.ndarray, np.ndarray]:
+def encoder_matrix(vae: Any) -> tuple[np.ndarray, np.ndarray]:
     """The encoder as what it is, a linear map of 8x8 blocks: matrix (192, C) and offset (C,).
 
     Read off by encoding pictures whose every block is the same unit vector; a thousand times faster
@@ -295,3 +296,14 @@ def _encoder_matrix(vae: Any) -> tuple[np.ndarray, np.ndarray]:
         )
     values = found[:, :, 3, 3].cpu().numpy()
     return values[1:] - values[0], values[0]
+
+
+def round_trip(vae: Any, pictures: np.ndarray) -> np.ndarray:
+    """uint8 pictures (N, 64, 64, 3) encoded and decoded."""
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(pictures), 32):
+            x = to_tensor(pictures[start : start + 32]).to(vae.device)
+            y = vae(x).sample.clamp(-1, 1).permute(0, 2, 3, 1).cpu().numpy()
+            parts.append(((y + 1) * 127.5 + 0.5).astype(np.uint8))
+    return np.concatenate(parts)

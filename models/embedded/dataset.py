@@ -5,6 +5,7 @@ set's seed and `i` alone, so a set can be described again without storing its sc
 captions: they are worded anew each time a picture is used (`models.world.captions`).
 """
 
+import os
 import random
 from collections.abc import Iterator
 from multiprocessing import get_context
@@ -58,7 +59,7 @@ def masks(count: int, seed: int, style: str, processes: int = 2) -> np.ndarray:
         jobs = [(seed, i, min(i + _CHUNK, count), style) for i in range(0, count, _CHUNK)]
         with get_context("spawn").Pool(processes) as pool:
             found = np.concatenate(list(pool.imap(_mask_chunk, jobs)))
-        draft = path.with_suffix(".draft.npy")
+        draft = path.with_suffix(f".{os.getpid()}.npy")
         np.save(draft, found)
         draft.replace(path)
     return np.load(path)
@@ -69,7 +70,7 @@ def drawings(count: int, seed: int, style: str, processes: int = 2) -> np.ndarra
     path = home() / "data" / f"drawings-{style}-{seed}-{count}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".draft.npy")
+        draft = path.with_suffix(f".{os.getpid()}.npy")
         shape = (count, SIZE, SIZE, 3)
         array = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=shape)
         jobs = [(seed, i, min(i + _CHUNK, count), style) for i in range(0, count, _CHUNK)]

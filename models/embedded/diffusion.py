@@ -223,13 +223,15 @@ def train(steps: int | None = None, *, recipe: Recipe = SD) -> Path:
     average = Average(networks.parameters(), 0.997)
     path = home() / "checkpoints" / f"{recipe.name}.pt"
     step = resume(path, networks, optimiser, average)
-    if step == 0:
+    if not path.exists():
         known = teach(
             networks.encode, networks.text_parameters(), networks.tokenizer,
             steps=recipe.text_steps, seed=recipe.seed * ranks + rank, batch=64 // ranks,
         )  # fmt: skip
         average = Average(networks.parameters(), average.decay)
         log(step=0, facts_right=known)
+        if rank == 0:
+            _checkpoint(path, 0, networks, optimiser, average)
     losses: list[float] = []
     for clean, ids, cells in _batches(recipe, networks.tokenizer, step, rank, ranks):
         if step >= steps:
@@ -246,15 +248,24 @@ def train(steps: int | None = None, *, recipe: Recipe = SD) -> Path:
             log(step=step, loss=float(np.mean(losses)), samples=step * recipe.batch)
             losses.clear()
         if rank == 0 and (step % 100 == 0 or step == steps):
-            state = {"step": step, "model": networks.state_dict()}
-            state |= {"optimiser": optimiser.state_dict(), "average": average.shadow}
-            save_checkpoint(path, state)
+            _checkpoint(path, step, networks, optimiser, average)
         if rank == 0 and step % recipe.export_every == 0:
             average.swap()
             export(networks, recipe)
             average.swap()
     average.swap()
     return export(networks, recipe) if rank == 0 else WEIGHTS / recipe.name
+
+
+def _checkpoint(
+    path: Path,
+    step: int,
+    networks: Networks,
+    optimiser: torch.optim.Optimizer,
+    average: Average,
+) -> None:
+    state = {"step": step, "model": networks.state_dict(), "optimiser": optimiser.state_dict()}
+    save_checkpoint(path, {**state, "average": average.shadow})
 
 
 def optimise(

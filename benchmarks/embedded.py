@@ -1,0 +1,139 @@
+"""Measure the embedded text-to-image models: adherence, speed, contact sheets.
+
+    python -m benchmarks.embedded [--model tis-sd] [--prompts 500] [--seeds 2] [--sheets docs]
+
+Method: scenes that no training saw (another seed) are worded without filler, rendered with 10 DDIM
+steps and guidance 3, and judged by a classifier trained on drawings (`models.embedded.adherence`).
+The `drawn` rows are its ceiling: the same scenes drawn, and drawn through the autoencoder.  Leaves
+out the scorers' figures.
+"""
+
+import argparse
+import random
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from models.world.captions import caption
+from models.world.draw import contact_sheet, draw_scene
+from models.world.scene import Scene, sample_scene
+from models.world.vocabulary import FINISHES
+
+STEPS, GUIDANCE, BATCH = 10, 3.0, 32
+COLUMNS = ("kind", "colour", "count", "place", "time", "binding")
+
+
+def scenes_of(name: str, count: int) -> list[Scene]:
+    """Scenes of one row of the table; everything said, because only that can be judged."""
+    generator = random.Random(77_000 + len(name))
+    unseen, two = name == "unseen combinations", name == "two groups"
+    found = []
+    while len(found) < count:
+        scene = sample_scene(
+            generator, two_groups=1.0 if two else 0.2, unsaid=0, weather=0.1, finish=0, flaw=0,
+            unseen=unseen,
+        )  # fmt: skip
+        if name == "with finish words":
+            words = generator.sample(list(FINISHES), generator.randint(1, 3))
+            scene = replace(scene, finishes=tuple(words))
+        found.append(scene)
+    return found
+
+
+def prompts_of(scenes: list[Scene]) -> list[str]:
+    """One wording a scene."""
+    generator = random.Random(5)
+    return [caption(scene, generator, fillers=0.0) for scene in scenes]
+
+
+def load_pipeline(folder: str):
+    """The pipeline of a folder in float32, quiet."""
+    import torch
+    from diffusers import DiffusionPipeline
+
+    pipeline = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def render(pipeline, prompts: list[str], seed: int) -> np.ndarray:
+    """uint8 (N, 64, 64, 3); picture `i` has its own generator, so batches do not matter."""
+    import torch
+
+    pictures = []
+    for start in range(0, len(prompts), BATCH):
+        part = prompts[start : start + BATCH]
+        noise = [
+            torch.Generator().manual_seed(seed * 100_000 + start + k) for k in range(len(part))
+        ]
+        found = pipeline(
+            part, num_inference_steps=STEPS, guidance_scale=GUIDANCE, height=64, width=64,
+            generator=noise, output_type="np",
+        ).images  # fmt: skip
+        pictures.append((found * 255 + 0.5).astype(np.uint8))
+    return np.concatenate(pictures)
+
+
+def _row(name: str, values: dict[str, float]) -> str:
+    cells = " | ".join(f"{values[column]:.3f}" for column in COLUMNS)
+    return f"| {name} | {cells} |"
+
+
+def table(model: str, count: int, seeds: int) -> list[str]:
+    """The adherence table in Markdown, and the speed."""
+    from models.embedded import adherence, autoencoder
+    from models.embedded.training import WEIGHTS
+
+    judge, pipeline, vae = adherence.load(), load_pipeline(str(WEIGHTS / model)), autoencoder.load()
+    lines = [f"| {model} | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
+    style = "papercut" if model == "tis-sdxl" else "classic"
+    for name in ("plain", "with finish words", "two groups", "unseen combinations"):
+        scenes = scenes_of(name, count)
+        if name == "plain":
+            drawn = np.stack([draw_scene(s, i, style) for i, s in enumerate(scenes)])
+            through = autoencoder.round_trip(vae, drawn)
+            lines.append(_row("drawn", adherence.adherence(judge, scenes, drawn)))
+            lines.append(_row("drawn, autoencoded", adherence.adherence(judge, scenes, through)))
+            lines.append(f"<!-- round trip {autoencoder.psnr(vae, drawn):.1f} dB -->")
+        begun = time.process_time()
+        prompts = prompts_of(scenes)
+        pictures = np.concatenate([render(pipeline, prompts, seed) for seed in range(seeds)])
+        spent = time.process_time() - begun
+        lines.append(_row(name, adherence.adherence(judge, scenes * seeds, pictures)))
+        if name == "plain":
+            lines.append(f"<!-- {len(pictures) / spent:.1f} images per processor second -->")
+    return lines
+
+
+def sheet(model: str, path: Path) -> None:
+    """48 prompts: four rows plain, then the same with two finish words, same seeds."""
+    from models.embedded.training import WEIGHTS
+
+    pipeline = load_pipeline(str(WEIGHTS / model))
+    generator = random.Random(3)
+    plain = scenes_of("plain", 48)
+    finished = [replace(s, finishes=tuple(generator.sample(list(FINISHES), 2))) for s in plain]
+    rows = [render(pipeline, prompts_of(scenes), 0) for scenes in (plain, finished)]
+    ordered = []
+    for start in range(0, 48, 12):
+        ordered += [*rows[0][start : start + 12], *rows[1][start : start + 12]]
+    contact_sheet(ordered, 12).save(path)
+
+
+def main() -> None:
+    """Print the table; with `--sheets`, write a contact sheet there too."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="tis-sd")
+    parser.add_argument("--prompts", type=int, default=500)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--sheets", type=Path, help="folder for a contact sheet")
+    arguments = parser.parse_args()
+    print("\n".join(table(arguments.model, arguments.prompts, arguments.seeds)))
+    if arguments.sheets:
+        sheet(arguments.model, arguments.sheets / f"embedded-{arguments.model}.png")
+
+
+if __name__ == "__main__":
+    main()

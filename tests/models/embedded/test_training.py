@@ -1,0 +1,63 @@
+"""Schedules and averages; and, slow, every text-to-image recipe for a few steps."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.embedded import autoencoder, diffusion, editing, training, transfer
+from models.embedded.dataset import batches
+
+
+def test_learning_rate_rises_stays_and_falls() -> None:
+    rates = [training.learning_rate(s, 100, 1.0, warmup=10, decay=0.3) for s in range(100)]
+    assert rates[0] < rates[9] == rates[50] == 1.0
+    assert rates[75] > rates[90] > rates[99] > 0
+
+
+def test_average_can_be_swapped_in_and_out() -> None:
+    layer = torch.nn.Linear(2, 2)
+    average = training.Average(layer.parameters(), 0.9)
+    before = layer.weight.detach().clone()
+    layer.weight.data += 1
+    average.swap()
+    assert torch.equal(layer.weight, before)
+    average.swap()
+    assert torch.equal(layer.weight, before + 1)
+
+
+def test_batches_resume_where_they_stopped() -> None:
+    whole = batches(10, 3, seed=1)
+    first = [next(whole) for _ in range(7)]
+    again = batches(10, 3, seed=1, start=4)
+    for expected in first[4:]:
+        assert np.array_equal(next(again), expected)
+
+
+def test_timesteps_cover_their_strata() -> None:
+    steps = diffusion.stratified(10, torch.Generator().manual_seed(0))
+    assert [int(step) // 100 for step in steps] == list(range(10))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_recipe_trains_and_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import diffusers
+
+    monkeypatch.setenv("DIFFCHAT_HOME", str(tmp_path))
+    for module in (autoencoder, diffusion, editing):
+        monkeypatch.setattr(module, "WEIGHTS", tmp_path / "weights")
+    autoencoder.train(1, pictures={"classic": 64})
+    small = {"pictures": 64, "batch": 4, "text_steps": 2}
+    diffusion.train(2, recipe=dataclasses.replace(diffusion.SD, **small))
+    diffusion.train(2, recipe=dataclasses.replace(transfer.SDXL, **small))
+    editing.train(2, recipe=dataclasses.replace(editing.IP2P, **small))
+    for name in ("tis-sd", "tis-sdxl"):
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "weights" / name)
+        picture = pipeline("a red car", num_inference_steps=2, height=64, width=64).images[0]
+        assert picture.size == (64, 64)
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "weights" / "tis-ip2p")
+    edited = pipeline("make it blue", image=picture, num_inference_steps=2).images[0]
+    assert edited.size == (64, 64)
