@@ -105,7 +105,7 @@ def _choice(messages: list[dict[str, Any]], seed: str, body: Mapping[str, Any]) 
         refusal = "I can't help with prompts about this."
         message = {"role": "assistant", "content": None, "refusal": refusal}
         return {"message": message, "finish_reason": "stop", "tokens": _tokens(refusal)}
-    proposals = _proposals(asked, hints_of(messages), seed)
+    proposals = _proposals(asked, hints_of(messages), seed, _allowed(body))
     text = json.dumps({"proposals": [answer_of(p) for p in proposals]}, ensure_ascii=False)
     text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are no UTF-8
     tokens, reason = _tokens(text), "stop"
@@ -138,8 +138,21 @@ def hints_of(messages: list[dict[str, Any]]) -> dict[str, list[str]]:
     return hints
 
 
+def _allowed(body: Mapping[str, Any]) -> list[EditKind]:
+    """The kinds that the answer's schema lets through; all of them if it names none."""
+    try:
+        schema = body["response_format"]["json_schema"]["schema"]
+        named = schema["properties"]["proposals"]["items"]["properties"]["kind"]["enum"]
+        return [EditKind(kind) for kind in named]
+    except (KeyError, TypeError, ValueError):
+        return list(EditKind)
+
+
 def _proposals(
-    asked: Mapping[str, Any], hints: Mapping[str, list[str]], seed: str
+    asked: Mapping[str, Any],
+    hints: Mapping[str, list[str]],
+    seed: str,
+    allowed: list[EditKind],
 ) -> list[Proposal]:
     prompt = str(asked["prompt"])
     limit = asked.get("token_budget") or asked.get("max_tokens")
@@ -167,6 +180,7 @@ def _kinds(named: Any, seed: str) -> list[EditKind]:
 
 def answer_of(proposal: Proposal) -> dict[str, Any]:
     """A proposal in the shape of `models.teacher.answer`."""
+    pair = {} if proposal.raw_prompt is None else {"raw_prompt": proposal.raw_prompt}
     roles: dict[str, list[str]] = {"keep": [], "add": [], "remove": []}
     for unit in proposal.units:
         roles[unit.role].append(unit.text)
@@ -175,5 +189,6 @@ def answer_of(proposal: Proposal) -> dict[str, Any]:
         "instruction": proposal.instruction,
         "target_prompt": proposal.target_prompt,
         "intent": proposal.intent,
+        **pair,
         **roles,
     }

@@ -53,6 +53,7 @@ class Proposal:
     intent: str
     units: tuple[Unit, ...]
     template: str = field(default="", compare=False)
+    raw_prompt: str | None = None  # where the raw prompt was rewritten too
 
 
 def clause_of(draft: Draft, pools: Pools, *, imperative: bool = False) -> tuple[str, str]:

@@ -9,10 +9,10 @@ out taste: what is added is drawn blind to the scene.
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from models.integrity import find_unit
-from models.integrity.phrases import phrases_of
+from models.integrity import extract_units, find_unit
+from models.integrity.asking import wishes_of
 from models.teacher.offline import content, exchange, looks
 from models.teacher.offline.draft import (
     Draft,
@@ -26,7 +26,7 @@ from models.teacher.offline.draft import (
 )
 from models.teacher.offline.pools import Pools, phrasings
 from models.teacher.offline.reading import Reading, read
-from schemas.units import EditKind, Unit
+from schemas.units import EditKind
 
 BUDGET = 77  # tokens of a CLIP text encoder, unless the request says otherwise
 TRIES = 4  # draws of each operation before the next one is tried
@@ -71,23 +71,27 @@ def propose(
     seed: int | str = 0,
     hints: Mapping[str, Sequence[str]] | None = None,
     budget: int = BUDGET,
+    allowed: Collection[EditKind] = tuple(EditKind),
 ) -> list[Proposal]:
-    """A proposal for each of `kinds`, in order; one is missing only if the prompt is no text.
+    """A proposal for each of `kinds`, in order; one is missing only if nothing allowed fits.
 
     `hints` maps names such as "styles" to words to draw from; `budget` is in tokens of the text
-    encoder (estimated).  Never raises on any text.
+    encoder (estimated); a kind that has to fall back does so to one of `allowed`.  Never raises
+    on any text.
     """
     reading = read(prompt)
     pools = Pools(hints or {}, random.Random(f"{seed}\n{prompt}"))
     found = []
     for kind in kinds:
-        proposal = _one(reading, pools, kind, budget)
+        proposal = _one(reading, pools, kind, budget, allowed)
         if proposal is not None:
             found.append(proposal)
     return found
 
 
-def _one(reading: Reading, pools: Pools, kind: EditKind, budget: int) -> Proposal | None:
+def _one(
+    reading: Reading, pools: Pools, kind: EditKind, budget: int, allowed: Collection[EditKind]
+) -> Proposal | None:
     if kind is EditKind.COMPOUND:
         made = _compound(reading, pools, budget)
         if made:
@@ -96,7 +100,8 @@ def _one(reading: Reading, pools: Pools, kind: EditKind, budget: int) -> Proposa
     if kind is EditKind.FOLLOW_UP:
         order = pools.generator.sample(FOLLOW_UPS, len(FOLLOW_UPS))
         return _first(reading, pools, order, budget, reported=EditKind.FOLLOW_UP)
-    return _first(reading, pools, (kind, *NEAREST[kind], *ANY), budget)
+    order = [other for other in (kind, *NEAREST[kind], *ANY) if other in allowed]
+    return _first(reading, pools, order, budget)
 
 
 def _first(
@@ -201,31 +206,33 @@ def beautify_pair(
     seed: int | str = 0,
     hints: Mapping[str, Sequence[str]] | None = None,
     budget: int = BUDGET,
-) -> list[Proposal]:
-    """The paper's recipe: a given edit whose target is beautified, its content left alone.
-
-    The words of finish depend on `prompt` and `seed` only, so both captions get the same ones.
-    """
-    reading = read(target)
+) -> Proposal:
+    """The paper's recipe: a given edit, both prompts beautified by the same words."""
     pools = Pools(hints or {}, random.Random(f"{seed}\n{prompt}"))
-    draft = looks.beautify(reading, pools)
-    if draft is None or estimated_tokens(draft.target) > max(budget, estimated_tokens(target)):
-        draft = looks.shorter_beautify(reading, pools) or Draft(
-            EditKind.BEAUTIFY, target, "beautify", {}
-        )
-    units = read_units(prompt, instruction, draft.target)
-    return [
-        Proposal(instruction, EditKind.BEAUTIFY, draft.target, intent_of(target), units, "given")
-    ]
+    free = [word for word in pools.list("finishes")
+            if not find_unit(word, prompt) and not find_unit(word, target)]  # fmt: skip
+    words = pools.generator.sample(free, min(len(free), pools.generator.choice((2, 3, 3, 4))))
+    while words and max(map(estimated_tokens, (f"{text}, {', '.join(words)}"
+                                               for text in (prompt, target)))) > budget:  # fmt: skip
+        words.pop()
+    raw, target = (looks.tagged(read(text), ", ".join(words)) if words else text
+                   for text in (prompt, target))  # fmt: skip
+    units = extract_units(raw, instruction, target)
+    return Proposal(
+        instruction, kind_of(instruction), target, intent_of(target), units, "given", raw
+    )
 
 
-def read_units(raw: str, instruction: str, target: str) -> tuple[Unit, ...]:
-    """Units of an edit that somebody else made: what differs between its two prompts."""
-    named = {phrase.text for phrase in phrases_of(raw)}
-    fresh = tuple(
-        phrase.text for phrase in phrases_of(target)
-        if phrase.text not in named and any(find_unit(word, instruction)
-                                            for word in phrase.text.split())
-    )  # fmt: skip
-    gone = tuple(text for text in named if not find_unit(text, target))
-    return units_between(raw, target, fresh, gone)
+# What the first wish of an instruction makes it; several wishes make a compound.
+_KIND_OF_WISH = {
+    "add": EditKind.ADD, "remove": EditKind.REMOVE, "only": EditKind.REMOVE,
+    "replace": EditKind.REPLACE, "place": EditKind.REPLACE, "describe": EditKind.ATTRIBUTE,
+    "time": EditKind.LIGHTING, "style": EditKind.STYLE, "swap": EditKind.COMPOSITION,
+    "nothing": EditKind.BEAUTIFY,
+}  # fmt: skip
+
+
+def kind_of(instruction: str) -> EditKind:
+    """The kind of edit that an instruction asks for, by rule."""
+    wishes = wishes_of(instruction)
+    return EditKind.COMPOUND if len(wishes) > 1 else _KIND_OF_WISH[wishes[0].verb]

@@ -36,7 +36,7 @@ _ONLY_MEDIUM = re.compile(
 )
 
 
-def _tagged(reading: Reading, tag: str, at: int | None = None) -> str:
+def tagged(reading: Reading, tag: str, at: int | None = None) -> str:
     """The prompt with a tag behind its last words, before flags and closing full stops."""
     end = reading.tail_end() if at is None else at
     text = reading.text
@@ -88,7 +88,7 @@ def style(reading: Reading, pools: Pools) -> Draft | None:
         return Draft(
             EditKind.STYLE, target, *_style_words(new, hinted=False), (new,), (old,), "style"
         )
-    target = _tagged(reading, new)
+    target = tagged(reading, new)
     return Draft(EditKind.STYLE, target, *_style_words(new, hinted=hinted), (new,), (), "style")
 
 
@@ -118,7 +118,7 @@ def lighting(reading: Reading, pools: Pools) -> Draft | None:
             target = put(reading.text, segment.start, segment.end, new)
             old = (segment.text.strip(),)
             return Draft(EditKind.LIGHTING, target, "lighting", fields, (new,), old, "light")
-    return Draft(EditKind.LIGHTING, _tagged(reading, new), "lighting", fields, (new,), (), "light")
+    return Draft(EditKind.LIGHTING, tagged(reading, new), "lighting", fields, (new,), (), "light")
 
 
 def _other_time(reading: Reading, pools: Pools, phrase: Phrase) -> Draft | None:
@@ -150,7 +150,7 @@ def _new_time(reading: Reading, pools: Pools) -> Draft | None:
     if len(segment.text.split()) >= 3 and uses_articles(reading) and len(content) == 1:
         target = f"{reading.text[: segment.end]} {where}{reading.text[segment.end :]}"
     else:
-        target = _tagged(
+        target = tagged(
             reading, where if uses_articles(reading) else bare(where), reading.body_end()
         )
     fields = {"where": where, "bare": bare(where)}
@@ -175,7 +175,7 @@ def composition(reading: Reading, pools: Pools) -> Draft | None:
             target = put(reading.text, segment.start, segment.end, new)
             old = (segment.text.strip(),)
             return Draft(EditKind.COMPOSITION, target, templates, fields, (new,), old, "view")
-    target = _tagged(reading, new, None if "compositions" in pools.hinted else reading.body_end())
+    target = tagged(reading, new, None if "compositions" in pools.hinted else reading.body_end())
     return Draft(EditKind.COMPOSITION, target, templates, fields, (new,), (), "view")
 
 
