@@ -309,6 +309,9 @@ def _derive(
         texts = (row["raw_prompt"], row["instruction"], row["target_prompt"])
         units = extract_units(*texts)
         row["units"] = [{"role": unit.role, "text": unit.text} for unit in units]
+        # "have her ride a dragon" reads as an addition until the horse is seen to be gone.
+        if row["edit_kind"] == EditKind.ADD and any(unit.role == "remove" for unit in units):
+            row["edit_kind"] = str(EditKind.REPLACE)
         row["violations"] = violations(*texts, row["intent"], units, count_tokens, token_budget)
 
 

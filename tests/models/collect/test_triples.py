@@ -66,6 +66,21 @@ def test_the_official_four_keys(tmp_path):
     assert done.occurrences["licence"].to_pylist() == ["unknown"]
 
 
+def test_units_are_derived_by_rule(tmp_path):
+    path = tmp_path / "ip2p.jsonl"
+    row = {
+        "input": "photograph of a girl riding a horse",
+        "edit": "have her ride a dragon",
+        "output": "photograph of a girl riding a dragon",
+    }
+    path.write_text(json.dumps(row))
+    (triple,) = read_triples(path)["triples"].to_pylist()
+    assert {"role": "add", "text": "dragon"} in triple["units"]
+    assert {"role": "remove", "text": "horse"} in triple["units"]
+    assert triple["edit_kind"] == "replace"
+    assert triple["violations"] == []
+
+
 def test_triples_are_held_to_the_rules_of_the_teacher(tmp_path):
     unchanged = ROW | {"beautified_target_prompt": "A cat on a mat."}
     (triple,) = load(tmp_path / "p.jsonl", [unchanged]).triples.to_pylist()
