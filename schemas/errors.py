@@ -59,3 +59,9 @@ class AuditFailed(DiffChatError, RuntimeError):
     """The Great Expectations audit failed: nothing was published."""
 
     exit_code = 7
+
+
+class StackError(DiffChatError, RuntimeError):
+    """The background Prefect server, its deployments or its worker cannot be started or stopped."""
+
+    exit_code = 8

@@ -121,6 +121,7 @@ def _great_expectations() -> Iterator[Any]:
         from great_expectations.data_context.types.base import (
             DataContextConfig,
             InMemoryStoreBackendDefaults,
+            ProgressBarsConfig,
         )
 
         # Without a site for its documents: it would make a temporary folder for one.
@@ -128,7 +129,9 @@ def _great_expectations() -> Iterator[Any]:
             store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
         )
         context = gx.get_context(mode="ephemeral", project_config=config)
-        context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+        context.variables.progress_bars = ProgressBarsConfig(
+            globally=False, metric_calculations=False
+        )
         source = context.data_sources.add_pandas("audit")
         whole = source.add_dataframe_asset("view").add_batch_definition_whole_dataframe("whole")
 
@@ -136,10 +139,10 @@ def _great_expectations() -> Iterator[Any]:
             suite = gx.ExpectationSuite("audit")
             for number, expectation in enumerate(expectations):
                 kind = getattr(gxe, expectation.kind)
-                # An id of our own: results come back in another order than they were asked in.
+                # A number of our own: results come in another order than they were asked for.
                 suite.add_expectation(kind(**expectation.arguments, meta={"number": number}))
             batch = whole.get_batch({"dataframe": data})
-            results = batch.validate(suite, result_format=_SUMMARY).results
+            results: list[Any] = batch.validate(suite, result_format=_SUMMARY).results
             by_number = {r.expectation_config.meta["number"]: r for r in results}
             return [by_number[number] for number in range(len(expectations))]
 

@@ -1,0 +1,162 @@
+"""The way of a user: up, `prefect deployment run`, wait, look, down; a real server and worker."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.prefect_stack import ROOT, down, in_process_environment, up
+from tasks.artifacts import AUDIT_KEY, EXAMPLES_KEY, FUNNEL_KEY, PUBLISHED
+
+pytestmark = [pytest.mark.serial, pytest.mark.timeout(900)]
+
+PREFECT = [sys.executable, "-m", "prefect"]
+SMALL = '{"collect.limit": 12, "publish.min_rows": 0}'
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder that looks like this checkout, so that a stack of the developer's is not in the way.
+
+    Its `prefect.toml` is its own; all else is linked.
+    """
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    for entry in ROOT.iterdir():
+        if not entry.name.startswith(".") and entry.name not in ("prefect.toml", "var"):
+            (folder / entry.name).symlink_to(entry)
+    return folder
+
+
+def as_a_user(checkout: Path, *arguments: str) -> str:
+    """Run the prefect command in the checkout; nothing in the environment helps it."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "DIFF"))}
+    done = subprocess.run(
+        [*PREFECT, *arguments],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def ask(api: str, path: str, body: dict | None = None) -> Any:
+    return httpx.post(f"{api}/{path}", json=body or {}, timeout=60).raise_for_status().json()
+
+
+def finished_run(api: str, seconds: float = 600) -> dict:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        [run] = [r for r in ask(api, "flow_runs/filter") if r["state_type"] != "SCHEDULED"] or [{}]
+        if run.get("state_type") in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+            return run
+        time.sleep(1)
+    raise TimeoutError(f"no run ended within {seconds} s")
+
+
+def published_events(api: str, seconds: float = 60) -> list[dict]:
+    """Events reach the database some seconds after they are emitted."""
+    end = time.monotonic() + seconds
+    body = {"filter": {"event": {"name": [PUBLISHED]}}}
+    while not (events := ask(api, "events/filter", body)["events"]) and time.monotonic() < end:
+        time.sleep(1)
+    return events
+
+
+def processes_of(home: Path) -> list[str]:
+    """Command lines of the processes that work in `home`, this one left out."""
+    mark = f"DIFFCHAT_HOME={home.resolve()}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+def look_at_the_stack(api: str) -> None:
+    assert {pool["name"] for pool in ask(api, "work_pools/filter")} == {"cpu", "gpu"}
+    limits = {limit["name"]: limit for limit in ask(api, "v2/concurrency_limits/filter")}
+    assert limits["teacher"]["active"]
+    assert limits["teacher"]["limit"] > 0
+    deployments = ask(api, "deployments/filter")
+    schedules = {d["name"]: [s["active"] for s in d["schedules"]] for d in deployments}
+    assert schedules == {"embedded": [True], "paper": [False], "modern": [False]}
+
+
+def look_at_the_run(api: str, log: Path) -> None:
+    run = finished_run(api)
+    assert run["state_type"] == "COMPLETED", log.read_text()[-6000:]
+    artifacts = {artifact["key"]: artifact for artifact in ask(api, "artifacts/filter")}
+    assert {FUNNEL_KEY, AUDIT_KEY, EXAMPLES_KEY} <= set(artifacts)
+    assert "data:image/png;base64," in artifacts[EXAMPLES_KEY]["data"]
+    [event] = published_events(api)
+    assert event["resource"]["prefect.resource.id"] == "instructpe.version.1"
+    assert event["payload"]["rows"] > 0
+
+
+def test_up_run_down(home, checkout):
+    """One test, because a server takes its time to start: everything between up and down."""
+    run = ["deployment", "run", "build-instructpe/embedded", "--param", f"overrides={SMALL}"]
+    api = up(home, checkout)
+    try:
+        look_at_the_stack(api)
+        as_a_user(checkout, *run)
+        look_at_the_run(api, home / "prefect" / "worker.log")
+        assert up(home, checkout) == api  # again: the same server, the same worker
+        assert len([p for p in processes_of(home) if "worker start" in p]) == 1
+    finally:
+        down(home, checkout)
+    assert processes_of(home) == []
+    assert not (checkout / "prefect.toml").exists()
+
+
+def test_a_flow_in_this_process_leaves_no_server_behind(home, tmp_path):
+    """Also after `kill -9`, and says nothing on the terminal."""
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from app.prefect_stack import in_process_environment\n"
+        "home = Path(os.environ['DIFFCHAT_HOME'])\n"
+        "os.environ.update(in_process_environment(home))\n"
+        "from prefect import flow, task\n"
+        "@task\n"
+        "def one(i): return i\n"
+        "@flow\n"
+        "def some(): return sum(one(i) for i in range(5))\n"
+        "assert some() == 10\n"
+        "if sys.argv[1] == 'killed': os.kill(os.getpid(), 9)\n"
+    )
+    for way, expected in (("ended", 0), ("killed", -9)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, way],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (expected, "", "")
+        end = time.monotonic() + 20
+        while processes_of(home) and time.monotonic() < end:
+            time.sleep(0.2)
+        assert processes_of(home) == []
+        assert [p for p in (home / "prefect").glob("build-*") if p.is_dir()] == []
+
+
+def test_a_server_of_the_users_own_is_used_as_it_is(home, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    assert "PREFECT_API_URL" not in in_process_environment(home)

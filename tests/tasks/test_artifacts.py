@@ -1,0 +1,65 @@
+"""What the artifacts say, read the way a browser would."""
+
+import re
+
+from markdown_it import MarkdownIt
+
+from tasks.artifacts import examples_markdown, funnel_rows, plain
+
+NASTY = (
+    "<script>alert(1)</script> | **bold** [x](javascript:alert(1)) ![i](http://a.b/c.png)\n\n"
+    "# head `code` &lt; https://evil.example www.evil.example a_b_c {{ 7*7 }} \x1b[31m"
+)
+
+
+def html_of(markdown: str) -> str:
+    return MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(markdown)
+
+
+def example(**changes):
+    return {
+        "raw_prompt": "a red car",
+        "instruction": "make it blue",
+        "target_prompt": "a blue car",
+        "edit_kind": "attribute",
+        "aesthetic_gain": 0.25,
+        "preference_gain": None,
+        "raw_png": b"\x89PNG raw",
+        "target_png": b"\x89PNG target",
+    } | changes
+
+
+def test_pictures_stand_side_by_side_in_one_row():
+    page = html_of(examples_markdown([example()]))
+    assert page.count("<tr>") == 2
+    assert re.findall(r'<img src="data:image/png;base64,[^"]+" alt="(\w+)"', page) == [
+        "raw",
+        "target",
+    ]
+    assert "aesthetics +0.250" in page
+    assert "preference" not in page
+
+
+def test_prompts_are_never_markup():
+    nasty = example(
+        raw_prompt=NASTY, instruction=NASTY, target_prompt=NASTY, raw_png=None, target_png=None
+    )
+    page = html_of(examples_markdown([nasty]))
+    assert set(re.findall(r"<(\w+)", page)) == {"table", "thead", "tbody", "tr", "th", "td", "br"}
+    assert page.count("<tr>") == 2
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; | **bold**" in page
+    assert "\x1b" not in page
+
+
+def test_a_long_prompt_is_cut():
+    assert len(plain("x" * 10_000)) < 600
+
+
+def test_the_funnel_has_a_row_a_step_and_a_row_a_reason():
+    funnel = {"collected": 5, "refused_lines": {"empty": 2, "unsafe": 1}, "rendered": None}
+    assert funnel_rows(funnel) == [
+        {"step": "collected", "reason": "", "rows": 5},
+        {"step": "refused lines", "reason": "empty", "rows": 2},
+        {"step": "refused lines", "reason": "unsafe", "rows": 1},
+        {"step": "rendered", "reason": "", "rows": None},
+    ]
