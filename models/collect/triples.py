@@ -266,7 +266,7 @@ def _triple(
         "turn": 1,
         "raw_prompt": raw.text,
         "instruction": instruction,
-        "edit_kind": edit.kind or str(edit_kind_of(instruction)),
+        "edit_kind": edit.kind,  # or None: derived with the units
         "target_prompt": target.text,
         "target_tokens": target.tokens,
         "intent": normalise(edit.intent or "") or plain_sentence(target.text),
@@ -309,10 +309,15 @@ def _derive(
         texts = (row["raw_prompt"], row["instruction"], row["target_prompt"])
         units = extract_units(*texts)
         row["units"] = [{"role": unit.role, "text": unit.text} for unit in units]
-        # "have her ride a dragon" reads as an addition until the horse is seen to be gone.
-        if row["edit_kind"] == EditKind.ADD and any(unit.role == "remove" for unit in units):
-            row["edit_kind"] = str(EditKind.REPLACE)
+        row["edit_kind"] = row["edit_kind"] or str(_kind_of(row["instruction"], units))
         row["violations"] = violations(*texts, row["intent"], units, count_tokens, token_budget)
+
+
+def _kind_of(instruction: str, units: Sequence[Unit]) -> EditKind:
+    kind = edit_kind_of(instruction)
+    # "have her ride a dragon" reads as an addition until the horse is seen to be gone.
+    gone = any(unit.role == "remove" for unit in units)
+    return EditKind.REPLACE if kind is EditKind.ADD and gone else kind
 
 
 def _with_triple_bands(rows: list[dict[str, Any]]) -> pa.Table:
