@@ -52,14 +52,17 @@ def until_done(
 ) -> int:  # fmt: skip
     """Claim and work until the shard has no to-do left; returns what `work` counted.
 
-    Rows that another build holds are waited for: it commits them, or its claim lapses.
+    Each row is worked on once: what fails is tried again by a later build.  Rows that another
+    build holds are waited for: it commits them, or its claim lapses.
     """
     lake, plan, done = lake_of(run), plan_of(run.settings), 0
-    while rows := todo_rows(run, stage, key, shard, of):
+    tried: set[str] = set()
+    while rows := [r for r in todo_rows(run, stage, key, shard, of) if key(r) not in tried]:
         with claimed(lake, stage, [key(row) for row in rows]) as mine:
             ours = [row for row in rows if key(row) in mine]
             if ours:
                 done += work(lake, plan, ours)
+                tried |= mine
         if not ours:
             time.sleep(WAIT_S)
     return done

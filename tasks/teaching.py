@@ -103,7 +103,12 @@ def request_of(run: Run, stage: str, row: Row, recipe_id: str) -> Request:
         "build_id": run.build_id,
     }
     return Request(
-        call_id(body, row["sample_index"]), body, columns, row["sample_index"], row["attempt"]
+        call_id(body, row["sample_index"]),
+        body,
+        columns,
+        row["sample_index"],
+        row["attempt"],
+        row["final_failures"],
     )
 
 

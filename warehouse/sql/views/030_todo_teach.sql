@@ -8,6 +8,7 @@ SELECT
     subject,
     sample_index,
     attempts,
+    final AS final_failures,
     answered OR transient >= in_per_build OR final >= in_terminal AS over
 FROM (
     SELECT
@@ -34,6 +35,7 @@ SELECT
     p.text AS subject,
     s.sample_index::INTEGER AS sample_index,
     (coalesce(t.attempts, 0) + 1)::INTEGER AS attempt,
+    coalesce(t.final_failures, 0)::INTEGER AS final_failures,
     p.split
 FROM live_raw_prompts AS p
 CROSS JOIN (SELECT unnest(range(in_samples)) AS sample_index) AS s
@@ -62,7 +64,11 @@ WITH parents AS (
 ),
 
 tried AS (
-    SELECT t.raw_prompt_id, bool_or(t.over) AS over, max(t.attempts) AS attempts
+    SELECT
+        t.raw_prompt_id,
+        bool_or(t.over) AS over,
+        max(t.attempts) AS attempts,
+        max(t.final_failures) AS final_failures
     FROM tried_calls(in_recipe, in_build, in_retry, in_per_build, in_terminal) AS t
     JOIN raw_prompts AS p USING (raw_prompt_id)
     WHERE t.subject <> p.text
@@ -74,6 +80,7 @@ SELECT
     f.subject,
     0::INTEGER AS sample_index,
     (coalesce(t.attempts, 0) + 1)::INTEGER AS attempt,
+    coalesce(t.final_failures, 0)::INTEGER AS final_failures,
     f.split,
     f.parent_triple_id
 FROM parents AS f
@@ -90,6 +97,7 @@ SELECT
     e.subject,
     0::INTEGER AS sample_index,
     (coalesce(t.attempts, 0) + 1)::INTEGER AS attempt,
+    coalesce(t.final_failures, 0)::INTEGER AS final_failures,
     e.split,
     e.triple_id,
     e.raw_prompt,

@@ -1,0 +1,199 @@
+"""What a build costs beside its work, and that an increment does only what is new.
+
+    python -m benchmarks.build nothing      (b) `diffchat build` with nothing to do, 100,000 triples
+    python -m benchmarks.build increment    (c) 1% new prompts: exactly the new ids are made
+    python -m benchmarks.build overhead     (g) Prefect and warehouse in a build with rendering
+
+Method.  (b) and (c) fill a lake with synthetic rows (`benchmarks.warehouse.fill`) under the ids of
+the embedded profile, so that the real command finds nothing to do; (b) is the wall and CPU time of
+the whole process, median of five; (c) then adds a file of new prompts and counts the rows made of
+others (there must be none).  (g) times the same build twice in one run: as the command does it, and
+as plain loops over the same teacher, pipeline and scorers without Prefect and warehouse; the
+difference is the overhead.  Each case prints one JSON object.  `--home FOLDER` keeps the lake.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.warehouse import AESTHETICS, PREFERENCE, RECIPE, TIS, fill
+from models.collect import fingerprint, source_id
+from schemas.settings import Settings, load_settings
+from tasks.plan import decide_arguments, lake_of, new_run, plan_of
+from warehouse import Warehouse
+
+TRIPLES = 100_000
+NEW_PROMPTS = 333  # 1% of the triples' prompts
+OVERHEAD = 400  # prompts: about ten minutes on two cores
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def settings_of(folder: Path) -> Settings:
+    """The embedded profile on one source file in `folder`."""
+    path = folder / "prompts.txt"
+    if not path.exists():
+        path.write_text("a red house in a meadow\n")
+    sources = [{"location": str(path), "licence": "CC0-1.0"}]
+    changes = {"collect.sources": sources, "teacher.follow_up_share": 0.0}
+    return load_settings("embedded", changes, environ={})
+
+
+def fill_as_built(lake: Warehouse, settings: Settings) -> None:
+    """100,000 synthetic triples that the profile itself seems to have made, and published."""
+    fill(lake, 0, TRIPLES)
+    plan = plan_of(settings)
+    assert plan.tis is not None
+    used = decide_arguments(plan)
+    held = [s.scorer_id for s in plan.scorers if s.scorer_id not in used.values()]
+    source = settings.collect.sources[0]
+    renames = [
+        ("teacher_calls", "recipe_id", RECIPE, plan.recipe.recipe_id),
+        ("triples", "recipe_id", RECIPE, plan.recipe.recipe_id),
+        ("renders", "tis_id", TIS, plan.tis.tis_id),
+        ("occurrences", "source_id", "source", source_id(source)),
+        ("sources", "source_id", "source", source_id(source)),
+        ("sources", "fingerprint", "f", fingerprint(source)),
+    ]
+    scorers = [(AESTHETICS, used["aesthetics_id"]), (PREFERENCE, used["preference_id"])]
+    scorers += [("held", scorer) for scorer in held]
+    for old, new in scorers:
+        renames += [(table, "scorer_id", old, new) for table in ("scores", "scorers")]
+
+    def work(connection: Any) -> None:
+        for table, column, old, new in renames:
+            connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", [new, old])
+
+    lake.commits.transaction(work)
+    lake.publish(lake.decide(settings.decide, **used), profile="synthetic")
+
+
+def command(folder: Path, *words: str) -> dict[str, Any]:
+    """Run `diffchat build --json` as a process; its answer, seconds, CPU seconds, peak MB."""
+    environment = os.environ | {"DIFFCHAT_HOME": str(folder / "home")}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    out = subprocess.run(
+        [sys.executable, "-m", "app.cli", "build", "--json",
+         "--prompts", str(folder / "prompts.txt"), "--licence", "CC0-1.0",
+         "--set", "teacher.follow_up_share=0.0", *words],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return json.loads(out.stdout) | {
+        "whole_s": round(time.perf_counter() - started, 2),
+        "cpu_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 2),
+        "peak_mb": after.ru_maxrss // 1024,
+    }
+
+
+def prepared(folder: Path) -> Settings:
+    settings = settings_of(folder)
+    run = new_run(settings, folder / "home")
+    lake = lake_of(run)
+    if lake.latest() is None:
+        fill_as_built(lake, settings)
+    lake.close()
+    return settings
+
+
+def nothing(folder: Path) -> dict[str, Any]:
+    """(b) Whole process, nothing to do."""
+    prepared(folder)
+    runs = [command(folder) for _ in range(5)]
+    assert all(run["did"] == "nothing" for run in runs), runs[0]
+    return {
+        "case": "nothing",
+        "triples": TRIPLES,
+        "whole_s": statistics.median(run["whole_s"] for run in runs),
+        "cpu_s": statistics.median(run["cpu_s"] for run in runs),
+        "limit_s": 3.0,
+    }
+
+
+def prompts(count: int) -> list[str]:
+    """The first raw prompts of the embedded world's file."""
+    return (ROOT / "profiles" / "data" / "world_prompts.txt").read_text().splitlines()[:count]
+
+
+NEW = """
+WITH fresh AS (FROM triples WHERE created_at > $since),
+    prompts AS (SELECT raw_prompt AS p FROM fresh UNION SELECT target_prompt FROM fresh)
+SELECT
+    (SELECT count(*) FROM raw_prompts WHERE collected_at > $since) AS raw_prompts,
+    (SELECT count(*) FROM teacher_calls WHERE called_at > $since) AS calls,
+    (SELECT count(*) FROM teacher_calls AS c ANTI JOIN (
+        FROM raw_prompts WHERE collected_at > $since) USING (raw_prompt_id)
+     WHERE called_at > $since) AS calls_of_others,
+    (SELECT count(*) FROM renders WHERE rendered_at > $since) AS renders,
+    (SELECT count(*) FROM renders WHERE rendered_at > $since
+     AND prompt NOT IN (SELECT p FROM prompts)) AS renders_of_others,
+    (SELECT count(*) FROM scores WHERE scored_at > $since) AS scores,
+    (SELECT count(*) FROM scores AS s ANTI JOIN (
+        FROM renders WHERE rendered_at > $since) USING (render_id)
+     WHERE scored_at > $since) AS scores_of_others
+"""
+
+
+def increment(folder: Path) -> dict[str, Any]:
+    """(c) New prompts among 100,000 triples: exactly their calls, renders and scores."""
+    settings = prepared(folder)
+    with (folder / "prompts.txt").open("a") as file:
+        file.writelines(f"{line}\n" for line in prompts(NEW_PROMPTS))
+    since = datetime.now(UTC)
+    built = command(folder)
+    run = new_run(settings, folder / "home")
+    counts = lake_of(run).query(NEW, {"since": since}).to_pylist()[0]
+    others = {name: count for name, count in counts.items() if name.endswith("_of_others")}
+    return {
+        "case": "increment",
+        "triples": TRIPLES,
+        **counts,
+        "nothing_of_others": not any(others.values()),
+        "whole_s": built["whole_s"],
+        "peak_mb": built["peak_mb"],
+    }
+
+
+def overhead(folder: Path) -> dict[str, Any]:
+    """(g) The same rows made by the command and by plain loops, seconds beside each other."""
+    from benchmarks.plain_build import plain_build
+
+    (folder / "prompts.txt").write_text("".join(f"{line}\n" for line in prompts(OVERHEAD)))
+    plain_s = plain_build(settings_of(folder))
+    built = command(folder)
+    start_s = 12.0  # what the issue of the first build allows for start-up
+    share = max(0.0, built["whole_s"] - start_s - plain_s) / plain_s
+    return {
+        "case": "overhead",
+        "build_s": built["whole_s"],
+        "plain_s": round(plain_s, 1),
+        "overhead_beyond_start": round(share, 3),
+        "limit": 0.05,
+    }
+
+
+CASES = {"nothing": nothing, "increment": increment, "overhead": overhead}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("--home", type=Path, help="keep the lake here (default: a temporary one)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.home or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        print(json.dumps(CASES[arguments.case](folder)))
+
+
+if __name__ == "__main__":
+    main()
