@@ -8,9 +8,11 @@ Leaves out whether a proposal is any good: `models.teacher.rules` says that.
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.units import EditKind, Unit
+
+MOST_PROPOSALS = 32  # twice what can be asked for
 
 
 class Proposal(BaseModel):
@@ -38,7 +40,8 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    proposals: list[Proposal]
+    # Not in the JSON schema: strict mode of some endpoints refuses bounds.
+    proposals: list[Proposal] = Field(min_length=1, max_length=MOST_PROPOSALS)
 
 
 class Pair(Proposal):
@@ -52,7 +55,7 @@ class Pairs(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    proposals: list[Pair]
+    proposals: list[Pair] = Field(min_length=1, max_length=1)
 
 
 TEXTS = ("instruction", "target_prompt", "intent")

@@ -58,6 +58,6 @@ class Budget:
         return cost
 
 
-def guess_tokens(characters: int) -> int:
-    """Tokens of a text of so many characters, rather too many than too few."""
-    return int(characters / CHARACTERS_A_TOKEN) + 1
+def guess_tokens(size: int) -> int:
+    """Tokens of a text of so many characters (or bytes), rather too many than too few."""
+    return int(size / CHARACTERS_A_TOKEN) + 1

@@ -140,7 +140,7 @@ def _body(
         "model": settings.model,
         "messages": [
             {"role": "system", "content": system_prompt(settings)},
-            {"role": "user", "content": json.dumps(message, ensure_ascii=False)},
+            {"role": "user", "content": _as_text(message)},
         ],
         "max_completion_tokens": settings.max_completion_tokens,
         "response_format": response_format(kinds, pair=pair)
@@ -150,3 +150,9 @@ def _body(
     if settings.temperature is not None:
         body["temperature"] = settings.temperature
     return body
+
+
+def _as_text(message: Mapping[str, Any]) -> str:
+    """The message as JSON; lone surrogates, which UTF-8 cannot carry, become question marks."""
+    text = json.dumps(message, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode("utf-8")

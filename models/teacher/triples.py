@@ -37,14 +37,14 @@ def triples_of(
     rows = [
         row | {"parent_triple_id": parents.get(row["call_id"])}
         for call in calls
-        for row in _rows_of(
-            call, created_at, count_tokens, token_budget, Pairs if pairs else Answer
-        )
+        for row in _rows_of(call, created_at, count_tokens, token_budget, schema)
     ]
     for row in rows:
         row["turn"] = 2 if row["parent_triple_id"] else 1
     table = pa.Table.from_pylist(rows, schema=TRIPLES)
-    bands = triple_bands([r["instruction"] for r in rows], [r["target_prompt"] for r in rows])
+    bands = triple_bands(
+        [str(row["instruction"]) for row in rows], [str(row["target_prompt"]) for row in rows]
+    )
     place = TRIPLES.get_field_index("minhash")
     return table.set_column(place, TRIPLES.field(place), bands)
 
