@@ -50,7 +50,8 @@ def strategies(gains: np.ndarray) -> dict[str, float]:
     oracle = gains.max(1).mean()
     weights = blind_weights()
     accepted = (gains > 0) * weights
-    sft = (accepted * gains).sum(1) / accepted.sum(1)
+    some = accepted.sum(1) > 0  # in a few scenes nothing a blind teacher picks helps
+    sft = (accepted * gains).sum(1)[some] / accepted.sum(1)[some]
     return {
         "oracle gain": oracle,
         "words in the oracle's set": float(np.mean([len(SETS[i]) for i in gains.argmax(1)])),

@@ -2,8 +2,9 @@
 
 Layers 0, 2, 4, 6 and 7 are linear (1024, 128, 64, 16, 1), nothing but dropout stands between them
 in the published one, so it reads the normalised CLIP image embedding linearly; ours does, too.
-Trained on ratings of the world's taste (about 5 ± 1), without dropout, on drawings and, where there
-is an autoencoder, their round trips.  `python -m models.embedded aesthetic`, about 2 minutes.
+Trained on ratings of the world's taste (5 for a plain picture), without dropout, on drawings and,
+where there is an autoencoder, their round trips.  `python -m models.embedded aesthetic`, about 2
+minutes.
 """
 
 import random
@@ -19,16 +20,15 @@ from torch.nn import functional
 from models.embedded.clip import FOLDER as CLIP
 from models.embedded.contrast import embed_images, load_encoder
 from models.embedded.pictures import normalise
-from models.embedded.ratings import sample_rated, through_autoencoder
+from models.embedded.ratings import PLAIN, sample_rated, through_autoencoder
 from models.embedded.training import WEIGHTS, Log, device, write_checksums
 from models.world.draw import STYLES, draw_scene
-from models.world.scene import resolve
 from models.world.taste import taste
 
 FOLDER = WEIGHTS / "aesthetic"
 HEAD = FOLDER / "head.safetensors"
 SIZES = (1024, 128, 64, 16)
-PICTURES = 6000
+PICTURES = 3000
 STEPS = 1500
 BATCH = 256
 
@@ -50,7 +50,7 @@ def rated_embeddings(
         for _ in range(min(64, count - start)):
             scene, layout = sample_rated(generator)
             shown.append(draw_scene(scene, layout, STYLES[generator.random() > 0.7]))
-            ratings.append(taste(resolve(scene, layout)))
+            ratings.append(PLAIN + taste(scene, layout))
         pictures = np.stack(shown)
         if start % 128:
             pictures = through_autoencoder(pictures)

@@ -13,16 +13,16 @@ import torch
 
 from models.embedded.contrast import (
     TEXT_LENGTH,
-    build_tokenizer,
     export_encoder,
     softmax_contrast,
+    tokenizer_of,
     train_encoder,
 )
 from models.embedded.training import WEIGHTS
 from models.world.draw import SIZE
 
 FOLDER = WEIGHTS / "clip"
-STEPS = 600
+STEPS = 400
 BATCH = 64
 WIDTH = 128
 
@@ -58,7 +58,7 @@ def build(tokenizer: Any) -> Any:
 
 def train(steps: int = STEPS) -> Path:
     """Train or go on training; returns the folder of the finished weights."""
-    tokenizer = build_tokenizer()
+    tokenizer = tokenizer_of(FOLDER)
     model = train_encoder(
         "clip", build(tokenizer), tokenizer, softmax_contrast, steps=steps, batch=BATCH, seed=3
     )

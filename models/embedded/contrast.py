@@ -44,11 +44,13 @@ from models.embedded.training import (
 from models.world.captions import caption
 from models.world.draw import SIZE, draw_scene
 from models.world.edits import sample_edit
-from models.world.taste import PLAIN, taste
+from models.world.scene import Scene
+from models.world.taste import taste
 from models.world.vocabulary import COLOURS, KINDS
 
 TEXT_LENGTH = 77
 VOCABULARY = 2048
+TRIPS_FROM = 0.6  # share of the steps after which round trips are mixed in
 HELD_OUT_SEED = 77  # of scenes no training draws
 MUON_RATE = 0.015
 ADAM_RATE = 1.5e-3
@@ -86,6 +88,17 @@ def build_tokenizer(texts: int = 12_000, seed: int = 5) -> Any:
     tokens = [*dict.fromkeys(tokens), "<|startoftext|>", "<|endoftext|>"]
     vocabulary = {token: index for index, token in enumerate(tokens)}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TEXT_LENGTH)  # pyright: ignore[reportArgumentType]
+
+
+def tokenizer_of(folder: Path, seed: int = 5, length: int = TEXT_LENGTH) -> Any:
+    """The tokenizer that the folder ships, else one trained now: it never changes later."""
+    from transformers import AutoTokenizer
+
+    if (folder / "tokenizer.json").exists():
+        return AutoTokenizer.from_pretrained(folder)
+    tokenizer = build_tokenizer(seed=seed)
+    tokenizer.model_max_length = length
+    return tokenizer
 
 
 class Heads(nn.Module):
@@ -203,7 +216,8 @@ def train_encoder(
             for group in optimiser.param_groups:
                 group["lr"] = peak * scale
         generator = random.Random(f"{name}-{seed}-{step}")
-        losses = _losses(model, heads, tokenizer, contrast, pictures, batch, generator)
+        shown = pictures.sample(batch, generator, trips=step >= TRIPS_FROM * steps)
+        losses = _losses(model, heads, tokenizer, contrast, shown, generator)
         torch.stack(losses).sum().backward()
         nn.utils.clip_grad_norm_(both.parameters(), 5.0)
         for optimiser in pair:
@@ -224,10 +238,10 @@ def train_encoder(
 
 
 def _losses(
-    model: Any, heads: Heads, tokenizer: Any, contrast: Contrast, pictures: Pictures, batch: int,
-    generator: random.Random,
+    model: Any, heads: Heads, tokenizer: Any, contrast: Contrast,
+    sample: tuple[np.ndarray, list[Scene], list[Scene]], generator: random.Random,
 ) -> list[torch.Tensor]:  # fmt: skip
-    shown, said, resolved = pictures.sample(batch, generator)
+    shown, said, resolved = sample
     texts = [wording(scene, generator) for scene in said]
     wanted = torch.from_numpy(np.stack([label(scene) for scene in resolved])).to(device())
     of_texts = torch.from_numpy(_text_labels(said, texts, resolved)).to(device())
@@ -240,7 +254,7 @@ def _losses(
         on_patches = functional.cross_entropy(heads.dense(patches).flatten(0, 1), dense.flatten())
     else:
         on_patches = torch.zeros((), device=device())
-    ratings = torch.tensor([taste(scene) - PLAIN for scene in resolved]).to(device())
+    ratings = torch.tensor([taste(scene) for scene in resolved]).to(device())
     looks = heads.rating_loss(images, ratings)
     return [contrast(model, unit(images), unit(words)), labels, on_patches, looks]
 

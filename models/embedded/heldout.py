@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from models.embedded.contrast import (
-    build_tokenizer,
     export_encoder,
     sigmoid_contrast,
+    tokenizer_of,
     train_encoder,
 )
 from models.embedded.preference import train_pairs
@@ -22,8 +22,8 @@ from models.embedded.training import WEIGHTS
 from models.world.draw import SIZE
 
 FOLDER = WEIGHTS / "heldout"
-STEPS = 700  # on captions
-PAIR_STEPS = 300
+STEPS = 300  # on captions
+PAIR_STEPS = 120
 BATCH = 64
 TEXT_LENGTH = 48  # SigLIP pads every text to this; longer ones get no score
 WIDTH = 160
@@ -63,8 +63,7 @@ def build(tokenizer: Any) -> Any:
 
 def train(steps: int = STEPS) -> Path:
     """Train or go on training; returns the folder of the finished weights."""
-    tokenizer = build_tokenizer(seed=9)
-    tokenizer.model_max_length = TEXT_LENGTH
+    tokenizer = tokenizer_of(FOLDER, seed=9, length=TEXT_LENGTH)
     model = train_encoder(
         "heldout", build(tokenizer), tokenizer, sigmoid_contrast, steps=steps, batch=BATCH, seed=21
     )

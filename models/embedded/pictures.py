@@ -140,7 +140,7 @@ class Pictures:
     def trips(self) -> list[np.ndarray]:
         """Round trips of the first pictures of each style; empty without an autoencoder."""
         found = [
-            round_trips(pictures[: len(pictures) // 3], f"{style}-{self.seed}-{len(pictures)}")
+            round_trips(pictures[: len(pictures) // 8], f"{style}-{self.seed}-{len(pictures)}")
             for style, pictures in zip(PICTURES, self.drawings, strict=True)
         ]
         return [trips for trips in found if trips is not None]
@@ -149,18 +149,18 @@ class Pictures:
         return sum(len(pictures) for pictures in self.drawings)
 
     def sample(
-        self, count: int, generator: random.Random
+        self, count: int, generator: random.Random, *, trips: bool
     ) -> tuple[np.ndarray, list[Scene], list[Scene]]:
         """`count` random pictures, their scenes as said, and as resolved.
 
-        Half of the pictures are round trips where there are any; all are shifted by at most two
-        pixels, so that no model relies on exact places.
+        With `trips`, half of the pictures are round trips where there are any; all are shifted by
+        at most two pixels, so that no model relies on exact places.
         """
         pictures, said, resolved = [], [], []
         for _ in range(count):
             style = 0 if generator.random() < 0.75 else 1
-            trips = self.trips[style] if self.trips and generator.random() < 0.5 else None
-            source = self.drawings[style] if trips is None else trips
+            tripped = trips and generator.random() < 0.5 and self.trips
+            source = self.trips[style] if tripped else self.drawings[style]
             index = generator.randrange(len(source))
             scene, layout = scene_of(self.seed, index)
             pictures.append(_shift(source[index], generator))

@@ -30,7 +30,7 @@ from models.embedded.training import (
 )
 
 FOLDER = WEIGHTS / "preference"
-STEPS = 400
+STEPS = 160
 BATCH = 24  # pairs
 HELD_OUT_SEED = 9001
 
@@ -87,7 +87,7 @@ def train_pairs(
         model.load_state_dict(state["model"])
         for optimiser, saved in zip(pair, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
-    deviation, held_out, total = deviation_of_taste(), held_out_pairs(200), 0.0
+    deviation, held_out, total = deviation_of_taste(), held_out_pairs(100), 0.0
     model.train()
     while step < steps:
         for optimiser, peak in zip(pair, rates, strict=True):
@@ -95,7 +95,7 @@ def train_pairs(
                 group["lr"] = learning_rate(step, steps, peak, warmup=20, decay=0.5)
         generator = random.Random(f"{name}-{seed}-{step}")
         pairs = [sample_pair(generator, deviation) for _ in range(BATCH)]
-        loss = pair_loss(model, tokenizer, pairs, trips=step % 2 == 1)
+        loss = pair_loss(model, tokenizer, pairs, trips=step >= steps // 2 and step % 2 == 1)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         for optimiser in pair:

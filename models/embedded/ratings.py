@@ -21,6 +21,7 @@ from models.world.taste import taste
 from models.world.vocabulary import FINISHES, FLAWS
 from schemas.units import EditKind
 
+PLAIN = 5.0  # rating of a picture of taste 0, as the published predictor's scale has it
 MISMATCH = 1.5  # deviations of taste that one wrong fact costs (our choice: content comes first)
 MARGIN = 0.35  # deviations of taste; closer pairs are not asked, as people could not tell either
 _CONTENT = (EditKind.ADD, EditKind.REMOVE, EditKind.REPLACE, EditKind.ATTRIBUTE)
