@@ -38,7 +38,7 @@ POOLS = {
 }
 TEACHER_LIMIT = "teacher"
 DEFAULT_PORT = 4200  # Prefect's own
-START_TIMEOUT_S = 240  # a new database takes 15 s of CPU; machines are sometimes busy
+START_TIMEOUT_S = 600  # a new database takes 15 s of CPU, of which a busy machine gives little
 STOP_TIMEOUT_S = 20
 
 

@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 LOOK_EVERY_S = 1.0
@@ -39,7 +40,8 @@ def main(port: int, database: Path) -> None:
     server = uvicorn.Server(
         uvicorn.Config(create_app(), host="127.0.0.1", port=port, log_level="critical")
     )
-    server.install_signal_handlers = lambda: None  # pyright: ignore[reportAttributeAccessIssue]
+    # The handler above stays: a graceful end would wait for connections that nobody needs.
+    server.capture_signals = nullcontext  # pyright: ignore[reportAttributeAccessIssue]
     server.run()
 
 

@@ -1,5 +1,6 @@
 """The way of a user: up, `prefect deployment run`, wait, look, down; a real server and worker."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,10 +14,12 @@ import pytest
 from app.prefect_stack import ROOT, down, in_process_environment, up
 from tasks.artifacts import AUDIT_KEY, EXAMPLES_KEY, FUNNEL_KEY, PUBLISHED
 
-pytestmark = [pytest.mark.serial, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.serial, pytest.mark.timeout(1800)]
 
 PREFECT = [sys.executable, "-m", "prefect"]
-SMALL = '{"collect.limit": 12, "publish.min_rows": 0}'
+# Without its text-to-image weights a checkout builds without pictures.
+RENDERS = (ROOT / "models" / "embedded" / "weights" / "tis-sd").is_dir()
+SMALL = json.dumps({"collect.limit": 6, "render.enabled": RENDERS})
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def as_a_user(checkout: Path, *arguments: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -53,7 +56,7 @@ def ask(api: str, path: str, body: dict | None = None) -> Any:
     return httpx.post(f"{api}/{path}", json=body or {}, timeout=60).raise_for_status().json()
 
 
-def finished_run(api: str, seconds: float = 600) -> dict:
+def finished_run(api: str, seconds: float = 1200) -> dict:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         [run] = [r for r in ask(api, "flow_runs/filter") if r["state_type"] != "SCHEDULED"] or [{}]
@@ -101,8 +104,9 @@ def look_at_the_run(api: str, log: Path) -> None:
     run = finished_run(api)
     assert run["state_type"] == "COMPLETED", log.read_text()[-6000:]
     artifacts = {artifact["key"]: artifact for artifact in ask(api, "artifacts/filter")}
-    assert {FUNNEL_KEY, AUDIT_KEY, EXAMPLES_KEY} <= set(artifacts)
-    assert "data:image/png;base64," in artifacts[EXAMPLES_KEY]["data"]
+    assert {FUNNEL_KEY, AUDIT_KEY} <= set(artifacts)
+    if RENDERS:
+        assert "data:image/png;base64," in artifacts[EXAMPLES_KEY]["data"]
     [event] = published_events(api)
     assert event["resource"]["prefect.resource.id"] == "instructpe.version.1"
     assert event["payload"]["rows"] > 0
@@ -146,7 +150,7 @@ def test_a_flow_in_this_process_leaves_no_server_behind(home, tmp_path):
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         assert (done.returncode, done.stdout, done.stderr) == (expected, "", "")
