@@ -282,7 +282,9 @@ class _Run:
         recently = self.useful_at is not None and time.monotonic() - self.useful_at < BLIP_S
         # A blip of the network passes, a revoked key does not; single requests may be rejected.
         for_good = verdict.asking_again_is_vain and verdict.status == "transient"
-        if self.useless >= HOPELESS and (for_good or not recently):
+        # Time-outs may be overload, to which the throttle has to adapt first.
+        enough = HOPELESS + (3 * self.settings.concurrency if verdict.overloaded else 0)
+        if self.useless >= enough and (for_good or not recently):
             self._stop(self._unusable())
 
     def _unusable(self) -> TeacherError:

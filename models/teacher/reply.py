@@ -54,14 +54,16 @@ def of_exception(error: BaseException, settings: TeacherSettings, key: str) -> V
         return of_status(error.status_code, error.response.headers, text)
     if isinstance(error, AnswerTooLong):
         return too_long(settings)
-    cause = _cause(error)
-    # The transport calls every lost connection a time-out: only the cause tells them apart.
-    if isinstance(cause, TimeoutError):
+    causes = _causes(error)
+    # The transport calls every lost connection a time-out: only the causes tell them apart.
+    if any(isinstance(cause, TimeoutError) for cause in causes):
         said = f"no answer within {settings.timeout_s:g} s"
-        return Verdict("transient", said, None, None, None, None, overloaded=True)
+        unusable = "does not answer in time"
+        return Verdict("transient", said, None, None, None, None, None, True, unusable)
+    cause = causes[-1]
     if isinstance(error, APIConnectionError | HTTPError | InvalidURL):
         said = _clip(redacted(f"connection: {type(cause).__name__}: {cause}", key))
-        if type(cause).__name__.startswith("ClientConnector"):
+        if any(type(each).__name__.startswith("ClientConnector") for each in causes):
             return Verdict("transient", said, unusable="cannot be reached")
         return Verdict("transient", said, None, None, None, None)
     raise error
@@ -196,7 +198,9 @@ def _clip(text: str) -> str:
     return " ".join(text.split())[:MAX_ERROR]
 
 
-def _cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error and what it was raised from, outermost first."""
+    found = [error]
+    while (cause := found[-1].__cause__) is not None:
+        found.append(cause)
+    return found
