@@ -37,12 +37,13 @@ _WEIGHT_NAME = re.compile(
 HUB_PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors", "*.jinja")
 
 
-def resolve(model: str, patterns: Iterable[str] = HUB_PATTERNS) -> Path:
+def resolve(model: str, patterns: Iterable[str] = HUB_PATTERNS, ignore: Iterable[str] = ()) -> Path:
     """The folder (or file) that `model` names.
 
     A path is taken as given, then relative to the project (so that the shipped weights are found
     from any working directory).  Otherwise `owner/name` or `owner/name@revision` is a hub id: the
-    snapshot in the local cache, else downloaded (`patterns` only) unless HF_HUB_OFFLINE is set.
+    snapshot in the local cache, else downloaded (`patterns` without `ignore`) unless
+    HF_HUB_OFFLINE is set.
     Raises ModelError that says where was looked.
     """
     path = Path(model).expanduser()
@@ -54,7 +55,7 @@ def resolve(model: str, patterns: Iterable[str] = HUB_PATTERNS) -> Path:
             f"There is no checkpoint at {model!r}: neither {path.absolute()} nor "
             f"{PROJECT / path} exists, and it is no hub id of the form owner/name."
         )
-    return _snapshot(model, tuple(patterns))
+    return _snapshot(model, tuple(patterns), tuple(ignore))
 
 
 def resolve_file(name: str) -> Path:
@@ -78,13 +79,18 @@ def resolve_file(name: str) -> Path:
     )
 
 
-def _snapshot(model: str, patterns: tuple[str, ...]) -> Path:
+def _snapshot(model: str, patterns: tuple[str, ...], ignore: tuple[str, ...] = ()) -> Path:
     from huggingface_hub import snapshot_download
 
     repo, _, revision = model.partition("@")
     try:
         return Path(
-            snapshot_download(repo, revision=revision or None, allow_patterns=list(patterns))
+            snapshot_download(
+                repo,
+                revision=revision or None,
+                allow_patterns=list(patterns),
+                ignore_patterns=list(ignore),
+            )
         )
     except Exception as error:  # the hub client raises a dozen unrelated types
         raise ModelError(

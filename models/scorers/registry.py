@@ -8,6 +8,7 @@ from typing import NamedTuple
 from models.scorers.base import Scorer, ScorerIdentity
 from models.weights import (
     HUB_PATTERNS,
+    PROJECT,
     combine,
     config_files,
     hash_files,
@@ -62,18 +63,26 @@ def in_folder(settings: ScorerSettings) -> Checkpoint:
 
 
 def in_folder_with_head(settings: ScorerSettings) -> Checkpoint:
-    """A `transformers` folder and a head: `head`, or `head.safetensors` in the folder."""
+    """A `transformers` folder and a head: `head`, a file or folder, or `head.safetensors` in it."""
     folder = _folder(settings)
     if settings.head is None and not (folder / "head.safetensors").is_file():
         raise SettingsError(
             f"Scorer {settings.name} needs a head beside {folder}: set `head` to the path of the "
             "published .pth or of a .safetensors file, or put head.safetensors in the folder."
         )
-    head = resolve_file(settings.head) if settings.head else folder / "head.safetensors"
+    head = _head(settings.head) if settings.head else folder / "head.safetensors"
     body = [p for p in model_files(folder) if p != head]
     return Checkpoint(
         folder, head, combine(hash_files(folder, body), hash_files(head.parent, [head]))
     )
+
+
+def _head(name: str) -> Path:
+    """The file `name`, or head.safetensors in the folder `name`."""
+    for folder in (Path(name).expanduser(), PROJECT / name):
+        if folder.is_dir():
+            return resolve_file(str(folder / "head.safetensors"))
+    return resolve_file(name)
 
 
 def in_published_file(settings: ScorerSettings) -> Checkpoint:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from models.tis.folder import PipelineFolder, open_folder
 from models.tis.tokens import load_counter, token_budget
-from models.weights import combine, hash_files, resolve
+from models.weights import HUB_PATTERNS, combine, hash_files, resolve
 from schemas.errors import ModelError
 from schemas.identity import tis_id
 from schemas.settings import LoraSettings, TisSettings
@@ -29,7 +29,7 @@ class TisIdentity(NamedTuple):
 
 def describe_tis(settings: TisSettings) -> TisIdentity:
     """Identity of the model that `settings` name.  Raises ModelError if it is not there."""
-    folder = open_folder(settings.model)
+    folder = open_folder(settings.model, settings.variant)
     weights = combine(
         hash_files(folder.root, folder.files(settings.variant)),
         *(hash_files(path.parent, [path]) for path in lora_files(settings.loras)),
@@ -54,7 +54,7 @@ def load_token_counter(settings: TisSettings) -> Callable[[str], int]:
 
     Needs neither torch nor the weights in memory; about 0.1 s to load, 20 µs a prompt.
     """
-    return load_counter(open_folder(settings.model))
+    return load_counter(open_folder(settings.model, settings.variant))
 
 
 def lora_files(loras: tuple[LoraSettings, ...]) -> list[Path]:
@@ -63,7 +63,7 @@ def lora_files(loras: tuple[LoraSettings, ...]) -> list[Path]:
 
 
 def _lora_file(lora: LoraSettings) -> Path:
-    place = resolve(lora.path)
+    place = resolve(lora.path, [lora.weight_name] if lora.weight_name else HUB_PATTERNS)
     if place.is_file():
         found = [place]
     elif lora.weight_name:

@@ -57,12 +57,20 @@ class PipelineFolder:
         return read_json(self.root / component / name, missing_ok=True)
 
 
-def open_folder(model: str) -> PipelineFolder:
+# Files of components only: many repositories have the same weights as one big file in the root.
+HUB_FILES = ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors")
+NOT_NEEDED = ("safety_checker/*", "*.non_ema.*", "*/flax_*", "*openvino*")
+OTHER_VARIANTS = ("*.fp16.*", "*.fp16-*", "*.bf16.*", "*.fp8.*")
+
+
+def open_folder(model: str, variant: str | None = None) -> PipelineFolder:
     """Resolve `model` (folder or hub id) and read its `model_index.json`.
+
+    `variant` only matters for what a download leaves out.
 
     Raises ModelError if it is no diffusers pipeline.
     """
-    root = resolve(model)
+    root = resolve(model, HUB_FILES, NOT_NEEDED if variant else NOT_NEEDED + OTHER_VARIANTS)
     if not (root / "model_index.json").is_file():
         if root.is_file():
             what = "a single file"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def load_pipeline(settings: TisSettings) -> "DiffusionPipeline":
     """The pipeline of `settings` on its device, progress bar off, without a safety checker."""
-    folder = open_folder(settings.model)
+    folder = open_folder(settings.model, settings.variant)
     files = folder.files(settings.variant)
     verify(folder.root, files)
     device = pick_device(settings.device, "tis.device")
@@ -74,13 +74,18 @@ def _encoders(folder: PipelineFolder, settings: TisSettings, dtype: Any) -> dict
     missing tensors pass, filled with random numbers."""
     import transformers
 
-    return {
-        name: load_model(
-            folder.root / name, dtype, "cpu", getattr(transformers, kind), settings.variant
+    encoders = {}
+    for name, kind in folder.components.items():
+        if not (name.startswith("text_encoder") and hasattr(transformers, kind)):
+            continue
+        variant = settings.variant
+        files = weight_files(folder.root / name, variant)
+        if not any(f".{variant}" in path.name for path in files):
+            variant = None
+        encoders[name] = load_model(
+            folder.root / name, dtype, "cpu", getattr(transformers, kind), variant
         )
-        for name, kind in folder.components.items()
-        if name.startswith("text_encoder") and hasattr(transformers, kind)
-    }
+    return encoders
 
 
 def _check_complete(folder: PipelineFolder, pipeline: "DiffusionPipeline") -> None:

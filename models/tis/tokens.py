@@ -6,7 +6,6 @@ pipeline reads the prompt through CLIP *and* T5 (SD 3, FLUX), the T5 budget coun
 pipelines feed CLIP the first 77 tokens for the pooled vector only, and all of it to T5.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -174,6 +173,12 @@ def _by_transformers(path: Path) -> Callable[[str], list[int]]:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError, ImportError, json.JSONDecodeError) as error:
-        raise ModelError(f"The tokenizer in {path} cannot be read: {error}") from error
+    except (OSError, ValueError, ImportError) as error:
+        hint = ""
+        if (path / "spiece.model").is_file():
+            hint = (
+                " It has only spiece.model: `pip install sentencepiece`, or put the tokenizer.json "
+                "of the same T5 (google/t5-v1_1-xxl's is in FLUX.1's tokenizer_2) beside it."
+            )
+        raise ModelError(f"The tokenizer in {path} cannot be read: {error}{hint}") from error
     return lambda text: tokenizer(text, add_special_tokens=False, truncation=False).input_ids

@@ -87,3 +87,22 @@ def test_scheduler_by_class_name(family):
     assert np.abs(euler - trailing).max() > 1
     with pytest.raises(SettingsError, match="DDIMScheduler"):
         render(scheduler="NoSuchScheduler")
+
+
+def test_a_variant_is_loaded_where_a_part_has_one(family, tmp_path):
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(family("sd15"), safety_checker=None)
+    pipeline.save_pretrained(tmp_path / "half", variant="fp16")
+    given = settings(tmp_path / "half", variant="fp16")
+    picture = load_tis(given).render(["a cat"], [0])[0]
+    plain = load_tis(settings(family("sd15"))).render(["a cat"], [0])[0]
+    assert np.abs(np.asarray(picture, int) - np.asarray(plain, int)).max() <= 1
+    assert describe_tis(given).weights_hash != describe_tis(settings(family("sd15"))).weights_hash
+
+
+def test_half_precision_renders_nearly_the_same(family):
+    plain = load_tis(settings(family("sd15"), dtype="float32")).render(["a cat"], [0])[0]
+    half = load_tis(settings(family("sd15"), dtype="bfloat16", vae_slicing=True))
+    picture = half.render(["a cat"], [0])[0]
+    assert np.abs(np.asarray(picture, int) - np.asarray(plain, int)).mean() < 8
