@@ -11,7 +11,9 @@ are never stored.
 
 import importlib.util
 import os
-from dataclasses import dataclass
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,18 @@ class Address:
             return f"ducklake:postgres:{self.postgres}"
         return f"ducklake:sqlite:{self.catalog_file}"
 
+    def copied(self, folder: Path) -> "Address":
+        """The same lake through a copy of its SQLite catalog in `folder`, to read it."""
+        for file in self.catalog_file.parent.glob(f"{self.catalog_file.name}*"):
+            shutil.copy(file, folder / file.name)
+        settings = self.settings.model_copy(
+            update={
+                "catalog": str(folder / self.catalog_file.name),
+                "data_path": self.data_path.rstrip("/"),
+            }
+        )
+        return replace(self, settings=settings)
+
     def public(self) -> str:
         """The catalog's address without a password, for messages."""
         return (self.postgres or str(self.catalog_file)).split("@")[-1]
@@ -96,7 +110,7 @@ def connect(address: Address, threads: int | None = None) -> duckdb.DuckDBPyConn
         "autoload_known_extensions": "false",
         "memory_limit": settings.memory_limit,
         "preserve_insertion_order": "false",
-        "temp_directory": str(address.folder / "spill"),
+        "temp_directory": str(_spill(address.folder)),
     }
     if threads or settings.threads:
         config["threads"] = threads or settings.threads
@@ -109,6 +123,11 @@ def connect(address: Address, threads: int | None = None) -> duckdb.DuckDBPyConn
     if remote:
         _create_secret(connection, settings)
     return connection
+
+
+def _spill(folder: Path) -> Path:
+    """Where a query that outgrows its memory may write."""
+    return folder / "spill" if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
 
 
 def extension_file(name: str) -> Path:
@@ -157,6 +176,7 @@ def attach(
     """Attach the lake as `name` and make it the default; raises WarehouseError with the reason."""
     # Rows are never inlined into the catalog: a purge must be able to rewrite every one of them.
     options = [f"DATA_PATH {sql_text(address.data_path)}", "DATA_INLINING_ROW_LIMIT 0"]
+    options.append("OVERRIDE_DATA_PATH true")  # a home that was moved stays readable
     if not address.postgres:
         options.append(f"META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}")
         if not read_only and snapshot is None:

@@ -12,6 +12,8 @@ Left out: anything that computes.  Stages hand in Arrow tables with the columns 
 `schemas.records` and get Arrow tables back.
 """
 
+import os
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,6 +50,7 @@ class Warehouse:
         self._local = threading.local()
         self._versions: dict[int, duckdb.DuckDBPyConnection] = {}
         self._guard = threading.Lock()
+        self._copy: tempfile.TemporaryDirectory[str] | None = None  # of a read-only catalog
         self._journals: dict[str, Journal] = {}
         self.lock = CommitLock(address.folder / "commit.lock", address.postgres)
         self.commits = Committer(connection, self.lock, address)
@@ -63,33 +66,49 @@ class Warehouse:
         the folder or the catalog cannot be used.
         """
         address = Address.of(settings, home)
-        if read_only and not address.exists():
+        return cls._read(address) if read_only else cls._write(address)
+
+    @classmethod
+    def _read(cls, address: Address) -> "Warehouse":
+        if not address.exists():
             raise WarehouseError(
                 f"There is no warehouse at {address.catalog_file}: run `diffchat build` first, or "
                 "set $DIFFCHAT_HOME."
             )
-        if not read_only:
-            _create_folder(address)
+        copy = None
+        if not address.postgres and not os.access(address.catalog_file.parent, os.W_OK):
+            # SQLite cannot even read a catalog beside which it may not make its lock files.
+            copy = tempfile.TemporaryDirectory(prefix="diffchat-")
+            address = address.copied(Path(copy.name))
+        connection = connect(address)
+        attach(connection, address, read_only=True)
+        if not migrations.check(connection, address.public()):
+            raise WarehouseError(
+                f"The lake at {address.public()} was made by an older DiffChat: open it once "
+                "for writing (`diffchat build`) to bring it up to date."
+            )
+        lock_down(connection, [address.data_path])
+        lake = cls(address, connection, read_only=True)
+        lake._copy = copy
+        return lake
+
+    @classmethod
+    def _write(cls, address: Address) -> "Warehouse":
+        _create_folder(address)
         connection = connect(address)
         lock = CommitLock(address.folder / "commit.lock", address.postgres)
-        if read_only or (address.exists() and not address.postgres):
-            attach(connection, address, read_only=read_only)
+        ready = address.folder / "ready"  # the catalog was created to its end
+        if ready.exists() and address.exists():
+            attach(connection, address)
         else:
             with lock.hold():  # two processes must not both create the catalog
                 attach(connection, address)
         if not migrations.check(connection, address.public()):
-            if read_only:
-                raise WarehouseError(
-                    f"The lake at {address.public()} was made by an older DiffChat: open it once "
-                    "for writing (`diffchat build`) to bring it up to date."
-                )
             with lock.hold():
                 migrations.migrate(connection, address.public())
-        if read_only:
-            lock_down(connection, [address.data_path])
-        lake = cls(address, connection, read_only)
-        if not read_only:
-            ingest_leftovers(address.folder, lake.append_all)
+        ready.touch()
+        lake = cls(address, connection, read_only=False)
+        ingest_leftovers(address.folder, lake.append_all)
         return lake
 
     def close(self) -> None:
@@ -98,6 +117,8 @@ class Warehouse:
         self.claims.close()
         self._forget_versions()
         self._connection.close()
+        if self._copy is not None:
+            self._copy.cleanup()
 
     def __enter__(self) -> "Warehouse":
         return self

@@ -36,7 +36,8 @@ LEFT JOIN (
         arg_min(o.licence, (line, source_id)) AS licence
     FROM occurrences AS o
     LEFT JOIN (
-        SELECT source_id, arg_min(name, collected_at) AS name FROM sources GROUP BY source_id
+        SELECT source_id, arg_min(name, coalesce(collected_at, 'epoch'::TIMESTAMPTZ)) AS name
+        FROM sources GROUP BY source_id
     ) AS s USING (source_id)
     GROUP BY raw_prompt_id
 ) AS o USING (raw_prompt_id)

@@ -82,9 +82,6 @@ def purge(
             connection.execute(
                 "UPDATE dataset_versions SET status = 'retired' WHERE version = ?", [version]
             )
-        # Older snapshots hold the rows and are about to go: bind the rest to this commit.
-        now = first_row(connection, "SELECT id + 1 FROM lake.current_snapshot()") or (0,)
-        connection.execute("UPDATE dataset_versions SET snapshot_id = ?", [now[0]])
         return [version for (version,) in retired], [sha for (sha,) in pictures]
 
     retired, pictures = commits.transaction(work)
@@ -92,9 +89,16 @@ def purge(
     for table in ("doomed", "doomed_renders"):
         connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
     connection.execute("CALL ducklake_rewrite_data_files('lake', delete_threshold => 0)")
+    commits.transaction(_bind_to_now)
     _expire(connection, needed=set(), grace_s=0.0)
     _delete_files(connection, grace_s=0.0)
     return retired
+
+
+def _bind_to_now(connection: duckdb.DuckDBPyConnection) -> None:
+    """Every earlier snapshot holds removed rows and is about to go: bind the versions to this."""
+    row = first_row(connection, "SELECT id + 1 FROM lake.current_snapshot()") or (0,)
+    connection.execute("UPDATE dataset_versions SET snapshot_id = ?", [row[0]])
 
 
 def _check_ids(connection: duckdb.DuckDBPyConnection, ids: list[str]) -> None:

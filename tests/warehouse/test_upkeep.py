@@ -1,0 +1,110 @@
+"""Purge, gc and maintain."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from schemas import identity
+from schemas.errors import WarehouseError
+from schemas.settings import DecideSettings
+from tests.warehouse import rows
+
+RULES = DecideSettings()
+
+
+def texts_on_disk(home):
+    """Every string in every data file, however deep."""
+    for file in (home / "warehouse" / "data").rglob("*.parquet"):
+        yield from (repr(row) for row in pq.ParquetFile(file).read().to_pylist())
+
+
+def stocked(lake):
+    """Two versions: a secret prompt with a follow-up, and a harmless one; pictures of all."""
+    secret = rows.triple("my secret", "hide it", "secret hat")
+    later = rows.triple(
+        "secret hat", "more", "secret hats", root="my secret", turn=2
+    ) | {"parent_triple_id": secret["triple_id"]}  # fmt: skip
+    rows.collect(lake, ["a cat", "my secret"])
+    calls = [rows.call("a cat"), rows.call("my secret"), rows.call("secret hat")]
+    calls[2]["raw_prompt_id"] = identity.raw_prompt_id("my secret")
+    lake.append("teacher_calls", rows.table("teacher_calls", calls))
+    lake.append("triples", rows.triples(rows.triple("a cat", "i", "a hat")))
+    assert lake.publish(lake.decide(RULES)) == 1
+    lake.append("triples", rows.triples(secret, later))
+    assert lake.publish(lake.decide(RULES)) == 2
+    rows.render_all(lake, pictures=True)
+    rows.score_all(lake, lambda prompt, scorer: 1.0)
+    return secret
+
+
+def test_a_purged_prompt_is_gone_from_every_file(home, lake):
+    stocked(lake)
+    pictures = len(list(lake.images.known()))
+    assert lake.purge([identity.raw_prompt_id("my secret")], "asked to") == [2]
+    assert not [text for text in texts_on_disk(home) if "secret" in text]
+    assert len(list(lake.images.known())) == pictures - 6
+    assert lake.query("SELECT DISTINCT version FROM instructpe").to_pylist() == [{"version": 1}]
+    assert lake.query("FROM instructpe", version=1).num_rows == 1
+    with pytest.raises(WarehouseError, match="version 2 was retired"):
+        lake.query("FROM instructpe", version=2)
+    assert lake.query("FROM renders").num_rows == 4
+    assert lake.publish(lake.decide(RULES)) in (1, 3)
+
+
+def test_a_purged_prompt_does_not_come_back(lake):
+    stocked(lake)
+    lake.purge([identity.raw_prompt_id("my secret")], "asked to")
+    assert lake.append("raw_prompts", rows.prompts(["my secret", "new"])) == 1
+    assert lake.append("triples", rows.triples(rows.triple("my secret", "x", "y"))) == 0
+
+
+def test_a_purged_triple_takes_its_follow_ups_and_leaves_its_prompt(lake):
+    secret = stocked(lake)
+    assert lake.purge([secret["triple_id"]], "wrong") == [2]
+    assert lake.query("SELECT raw_prompt FROM triples").column(0).to_pylist() == ["a cat"]
+    assert lake.query("FROM raw_prompts").num_rows == 2
+    answers = lake.query("SELECT subject FROM teacher_calls WHERE answer IS NOT NULL")
+    assert "secret hat" not in answers.column(0).to_pylist()
+
+
+def test_an_unknown_id_removes_nothing(lake):
+    stocked(lake)
+    with pytest.raises(WarehouseError, match="has the id nonsense: nothing was removed"):
+        lake.purge([identity.raw_prompt_id("my secret"), "nonsense"], "oops")
+    assert lake.query("FROM triples").num_rows == 3
+
+
+def test_gc_deletes_pictures_that_no_render_names(lake):
+    rows.collect(lake, ["a"])
+    lake.append("triples", rows.triples(rows.triple("a", "i", "b")))
+    rows.render_all(lake, pictures=True)
+    kept = {sha for sha, _ in lake.images.known()}
+    lake.images.put(rows.png("nobody's"))
+    assert lake.gc() == 0  # it may be about to be committed
+    assert lake.gc(grace_s=0) == 1
+    assert {sha for sha, _ in lake.images.known()} == kept
+
+
+def test_maintain_merges_files_and_keeps_versions_readable(home, lake):
+    rows.published(lake)
+    for i in range(6):
+        lake.append("triples", rows.triples(rows.triple(f"bird {i}", "i", f"red bird {i}")))
+    assert lake.publish(lake.decide(RULES)) == 2
+    folder = home / "warehouse" / "data" / "main" / "triples"
+    before = len(list(folder.glob("*.parquet")))
+    report = lake.maintain(grace_s=0)
+    assert report["snapshots_expired"] > 5
+    assert len(list(folder.glob("*.parquet"))) < before
+    assert [lake.query("FROM instructpe", version=v).num_rows for v in (1, 2)] == [3, 9]
+    assert lake.query("FROM triples", version=1).num_rows == 3
+    assert not lake.decision_pending(RULES)
+
+
+def test_maintain_deletes_files_that_no_snapshot_knows(home, lake):
+    rows.published(lake)
+    known = next((home / "warehouse" / "data").rglob("*.parquet"))
+    orphan = Path(known.parent / "orphan.parquet")
+    orphan.write_bytes(known.read_bytes())
+    lake.maintain(grace_s=0)
+    assert not orphan.exists()
