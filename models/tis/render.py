@@ -144,6 +144,11 @@ def call_arguments(pipeline: "DiffusionPipeline", settings: TisSettings) -> dict
             f"tis.negative_prompt = {settings.negative_prompt!r}, but {type(pipeline).__name__} "
             "takes none: leave it empty."
         )
+    elif settings.negative_prompt and "true_cfg_scale" in takes and not settings.true_cfg_scale:
+        raise SettingsError(
+            f"tis.negative_prompt = {settings.negative_prompt!r} does nothing in "
+            f"{type(pipeline).__name__} without true_cfg_scale: set it above 1, or leave it empty."
+        )
     arguments = {name: value for name, value in wanted.items() if value is not None}
     arguments = {name: value for name, value in arguments.items() if name in takes}
     if "clean_caption" in takes:

@@ -67,6 +67,11 @@ def test_negative_prompt_changes_the_picture_where_it_is_taken(family):
     assert np.asarray(plain, int).tolist() != np.asarray(kept, int).tolist()
 
 
+def test_a_negative_prompt_that_would_do_nothing_is_said(family):
+    with pytest.raises(SettingsError, match="true_cfg_scale"):
+        load_tis(settings(family("flux"), "flux", negative_prompt="blue car"))
+
+
 def test_qwen_guidance_reaches_the_true_scale(family):
     def render(guidance):
         tis = load_tis(settings(family("qwen_image"), "qwen_image", guidance=guidance))
