@@ -1,0 +1,55 @@
+"""Bad input to `diffchat build`: one message that says what and what to do, and nothing lost."""
+
+import os
+
+import pytest
+
+pytestmark = pytest.mark.serial
+
+
+def write(path, data: bytes):
+    path.write_bytes(data)
+    return str(path)
+
+
+BAD_SOURCES = {
+    "missing": (lambda p: str(p / "nothing.txt"), "There is no file"),
+    "directory": (lambda p: str(p), "directory"),
+    "empty": (lambda p: write(p / "empty.txt", b""), "nothing to collect"),
+    "binary": (lambda p: write(p / "noise.txt", bytes(range(256)) * 40), ""),
+    "no column": (lambda p: write(p / "t.csv", b"a,b\n1,2\n"), "no column"),
+    "not parquet": (lambda p: write(p / "t.parquet", b"PAR1 no"), "arquet"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SOURCES)
+def test_a_bad_source_is_a_message_and_not_a_crash(case, diffchat, tmp_path):
+    make, said = BAD_SOURCES[case]
+    out = diffchat.run("build", "--no-render", "--prompts", make(tmp_path), code=None)
+    assert out.returncode == 2, out.stderr
+    assert said in out.stderr
+    assert "Traceback" not in out.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_home_says_which_variable_to_set(diffchat):
+    diffchat.home.chmod(0o500)
+    out = diffchat.run("build", "--no-render", code=3)
+    assert "DIFFCHAT_HOME" in out.stderr
+
+
+def test_a_home_below_a_file_says_which_variable_to_set(diffchat, tmp_path):
+    (tmp_path / "file").write_text("")
+    diffchat.home = tmp_path / "file" / "home"
+    out = diffchat.run("build", "--no-render", code=3)
+    assert "DIFFCHAT_HOME" in out.stderr
+    assert "Traceback" not in out.stderr
+
+
+def test_a_teacher_that_is_not_there_is_named_and_nothing_is_lost(diffchat):
+    words = ("build", "--no-render", "--set", "teacher.base_url=http://127.0.0.1:9/v1")
+    out = diffchat.run(*words, "--set", "teacher.api_key_env=HOME", code=4)
+    assert "127.0.0.1:9" in out.stderr
+    assert "Traceback" not in out.stderr
+    collected = diffchat.rows("SELECT count(*) AS n FROM raw_prompts")
+    assert collected[0]["n"] > 0
