@@ -43,25 +43,7 @@ ALPHABETS = (
     "äöüßéñçøåαβγδжзийкあいうえお漢字 ",
     "🎈🚀🐟🏠️‍ ",
 )
-WORDS = ("a", "the", "red", "blue", "house", "car", "cat", "boat", "at", "night", "with", "without", "no")
-    "a",
-    "the",
-    "red",
-    "blue",
-    "house",
-    "car",
-    "cat",
-    "boat",
-    "at",
-    "night",
-    "in",
-    "sunset",
-    "with",
-    "without",
-    "no",
-    "two",
-    "three",
-]
+WORDS = ("a", "the", "red", "blue", "house", "car", "cat", "boat", "at", "night", "with", "no")
 
 
 def hostile_prompts(count: int, seed: int) -> list[str]:
