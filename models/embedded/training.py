@@ -5,7 +5,6 @@ killed at any time: a run goes on from its last checkpoint.  Finished weights go
 `models/embedded/weights/<name>/`.  Leaves out mixed precision: float32 was fastest where measured.
 """
 
-import hashlib
 import json
 import os
 import sys
@@ -122,10 +121,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 def write_checksums(folder: Path) -> None:
-    """List the SHA-256 of every weight file of `folder` in `SHA256SUMS`."""
-    files = sorted(folder.rglob("*.safetensors"))
-    lines = [
-        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(folder)}\n"
-        for file in files
-    ]
-    (folder / "SHA256SUMS").write_text("".join(lines))
+    """List the SHA-256 of every content file of `folder` in `SHA256SUMS`, as loaders verify it."""
+    from models.weights import write_sums
+
+    write_sums(folder)
