@@ -71,8 +71,8 @@ def report(edits: Sequence[Edited], asked: int, count: Callable[[str], int] | No
     passed = 0
     for edit in edits:
         p = edit.proposal
-        found = violations(edit.prompt, p.instruction, p.target_prompt, p.intent, p.units, count,
-                           BUDGET if count else None)  # fmt: skip
+        texts = (edit.prompt, p.instruction, p.target_prompt, p.intent)
+        found = violations(*texts, p.units, count, BUDGET if count else None)
         passed += not found
         broken.update({violation.split(":")[0] for violation in found})
     print(f"answered {len(edits)} of {asked}; pass the rules: {passed / asked:.1%} {dict(broken)}")
@@ -85,8 +85,8 @@ def report(edits: Sequence[Edited], asked: int, count: Callable[[str], int] | No
         asked_same = sum(edit.asked == kind for edit in own)
         top, times = Counter(edit.proposal.template for edit in own).most_common(1)[0]
         distinct = len({edit.proposal.instruction for edit in own})
-        print(f"  {kind:12} answered {len(own):4} (asked {asked_same:3}), top template "
-              f"{times / len(own):5.1%} {top[:40]!r}, {distinct} distinct instructions")  # fmt: skip
+        print(f"  {kind:12} {len(own):4} answered ({asked_same:3} asked), top template "
+              f"{times / len(own):5.1%} {top[:40]!r}, {distinct} instructions")  # fmt: skip
 
 
 def speed(path: Path, number: int = 500) -> None:

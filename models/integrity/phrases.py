@@ -49,6 +49,9 @@ _NOT_ADVERBS = frozenset(
 )
 
 
+_PERSON = re.compile(r".(?:woman|women|[^u]man|girl|boy|ologist|artist|pianist|cyclist)$")
+
+
 class Token(NamedTuple):
     text: str  # as written
     lower: str
@@ -83,7 +86,7 @@ class Parsed(NamedTuple):
     phrases: tuple[Phrase, ...]
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=512)
 def parse(prompt: str) -> Parsed:
     """Tokens and noun phrases of a prompt.  Any text is fine; "" has none."""
     tokens = _tag(_tokenise(prompt))
@@ -95,13 +98,14 @@ def phrases_of(prompt: str) -> tuple[Phrase, ...]:
     return parse(prompt).phrases
 
 
+@lru_cache(maxsize=32_768)
 def noun_class(word: str) -> str:
     """The class of a noun in `words.toml` ("animals", "places", …), or ""."""
     lemma, lower = lemma_of(word), word.lower()
     for name, members in word_sets().classes.items():
         if lower in members or lemma in members:
             return name
-    return ""
+    return "people" if _PERSON.search(lower) else ""
 
 
 def _tokenise(prompt: str) -> list[Token]:
@@ -153,7 +157,13 @@ def _same(tokens: list[Token], index: int, other: int) -> bool:
 
 
 def _by_list(token: Token) -> Tag:
-    sets, lower = word_sets(), token.lower
+    return _word_tag(token.lower, token.start > 0 and token.text[0].isupper())
+
+
+@lru_cache(maxsize=32_768)
+def _word_tag(lower: str, capital: bool) -> Tag:
+    """The tag of a word by itself; `capital`: written so, and not as the first word."""
+    sets = word_sets()
     if lower in ("a", "an", "the", "this", "that", "these", "those", "my", "his", "its", "their",
                  "our", "your", "some", "any", "every", "each", "both", "no", "another", "all",
                  "several", "many", "few", "various", "multiple"):  # fmt: skip
@@ -173,7 +183,7 @@ def _by_list(token: Token) -> Tag:
             return tag
     if lower in ("not", "without", "n't", "no"):
         return "PREP"
-    if token.text[0].isupper() and token.start > 0 and lower not in sets.modifiers:
+    if capital and lower not in sets.modifiers:
         return "NOUN"
     if lower in sets.colours or lower in sets.adjectives or lower in sets.materials:
         # -ing and -ed words that are listed as adjectives still may be verbs ("a man running").
@@ -235,7 +245,7 @@ def _phrases(prompt: str, tokens: list[Token]) -> list[Phrase]:
 
 
 def _starts_anew(tokens: list[Token], index: int) -> bool:
-    """Whether words said without a comma go on with something else ("cat night", "cat red bird")."""
+    """Whether words without a comma go on with something else ("cat night", "cat red bird")."""
     word, before = tokens[index], tokens[index - 1]
     if before.tag != "NOUN" or not noun_class(before.lower):
         return False

@@ -45,6 +45,11 @@ _ENDERS = frozenset(
      "above", "below", "inside", "outside", "but", "while", "where", "which", "who", "that",
      "then", "instead", "only", "just"}
 )  # fmt: skip
+_HAS_CUE = re.compile(
+    r"n['’]t\b|\b(?:no|not|without|never|minus|lacking|nor|neither|zero|except|excluding|non|un|sans|"
+    r"cannot|free|less)\b",
+    re.IGNORECASE,
+)
 _ARTICLES = frozenset({"a", "an", "the", "one", "some", "two", "three"})
 
 
@@ -87,7 +92,7 @@ def lemma_of(word: str) -> str:
     return _OUR.sub(r"\1or", str(simplemma.lemmatize(word, lang="en")).casefold())
 
 
-@lru_cache(maxsize=8_192)
+@lru_cache(maxsize=1_024)
 def analyse(prompt: str) -> Prompt:
     """Words of `prompt` with lemmas and negation.  Any text is fine; "" has no words."""
     text = _SYNTAX.sub(lambda match: " " * len(match.group()), prompt)
@@ -101,7 +106,7 @@ def analyse(prompt: str) -> Prompt:
         raw.append((match.group().lower(), lemma_of(match.group()), start, end, clause,
                     between == "-"))  # fmt: skip
         last = end
-    negated = _negated(raw)
+    negated = _negated(raw) if _HAS_CUE.search(text) else [False] * len(raw)
     words = tuple(
         Word(word, lemma, start, end, number, negated[index])
         for index, (word, lemma, start, end, number, _) in enumerate(raw)

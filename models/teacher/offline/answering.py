@@ -159,10 +159,9 @@ def _proposals(
     budget = limit if isinstance(limit, int) and limit > 0 else BUDGET
     target = asked.get("target_prompt")
     if isinstance(target, str) and target and "kinds" not in asked:
-        return beautify_pair(
-            prompt, str(asked.get("instruction") or ""), target, seed, hints, budget
-        )
-    return propose(prompt, _kinds(asked.get("kinds"), seed), seed, hints, budget)
+        instruction = str(asked.get("instruction") or "")
+        return [beautify_pair(prompt, instruction, target, seed, hints, budget)]
+    return propose(prompt, _kinds(asked.get("kinds"), seed), seed, hints, budget, allowed)
 
 
 def _kinds(named: Any, seed: str) -> list[EditKind]:

@@ -19,6 +19,7 @@ from models.teacher.offline.naming import (
     is_plural,
     next_token,
     said,
+    stands_alone,
     subject,
     the,
     uses_articles,
@@ -37,7 +38,7 @@ def add_object(reading: Reading, pools: Pools) -> Draft | None:
     thing = pools.object()
     if find_unit(thing.split()[-1], reading.text) or find_unit(thing, reading.text):
         return None
-    new = a(thing) if uses_articles(reading) or pools.chance(0.3) else thing
+    new = a(thing) if uses_articles(reading) else thing
     fields = {"new": a(thing), "bare": thing}
     first = subject(reading)
     content = reading.content()
@@ -123,6 +124,8 @@ def _removable(phrase: Phrase, reading: Reading) -> bool:
     tokens = reading.parsed.tokens
     index = phrase.first - 1 - len(phrase.article.split())
     if index < 1 or tokens[index].segment != phrase.segment:
+        return False
+    if not stands_alone(phrase, reading):
         return False
     before = tokens[index].lower
     following = next_token(phrase, reading)

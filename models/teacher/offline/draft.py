@@ -6,6 +6,7 @@ Leaves out the edits themselves (`content.py`, `looks.py`).
 
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -14,7 +15,7 @@ from models.integrity.score import Span
 from models.teacher.offline.english import capital
 from models.teacher.offline.pools import Pools, phrasings
 from models.teacher.offline.reading import PROTECTED, read
-from schemas.units import EditKind, Unit
+from schemas.units import LOOKS_KINDS, EditKind, Unit
 
 MAX_KEPT = 8  # units to keep that are listed: the first ones say what the picture is of
 MAX_UNIT_WORDS = 5
@@ -41,6 +42,11 @@ class Draft:
     adds: tuple[str, ...] = ()
     removes: tuple[str, ...] = ()
     touches: str = ""  # two edits of one compound must not touch the same thing
+
+    @property
+    def looks(self) -> tuple[str, ...]:
+        """What was added for its looks; a time of day is content."""
+        return self.adds if self.kind in LOOKS_KINDS and self.templates != "time" else ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ def dress(clause: str, pools: Pools, *, follow_up: bool) -> str:
     return text
 
 
+@lru_cache(maxsize=256)
 def units_between(raw: str, target: str, adds: tuple[str, ...], removes: tuple[str, ...]
                   ) -> tuple[Unit, ...]:  # fmt: skip
     """Typed units, each checked against both prompts; one that does not hold is left out."""
@@ -127,10 +134,13 @@ def _phrases_to_keep(raw: str) -> tuple[str, ...]:
     return tuple(re.sub(r"\s+", " ", phrase.text) for phrase in (*things, *looks))
 
 
-def intent_of(target: str) -> str:
-    """A style-free sentence for the wanted picture: its content, without media, tags and syntax."""
+def intent_of(target: str, looks: Collection[str] = ()) -> str:
+    """A style-free sentence for the wanted picture: its content, without media, tags and syntax.
+
+    `looks` are tags that were added for their looks, whatever they sound like.
+    """
     reading = read(target)
-    parts = [_plain(segment.text) for segment in reading.content()]
+    parts = [_plain(segment.text) for segment in reading.content() if segment.text not in looks]
     parts = [part for part in parts if re.search(r"\w", part)]
     if not parts:
         parts = [_plain(target)]

@@ -80,13 +80,18 @@ def propose(
     on any text.
     """
     reading = read(prompt)
-    pools = Pools(hints or {}, random.Random(f"{seed}\n{prompt}"))
+    pools = Pools(hints or {}, _generator(seed, prompt))
     found = []
     for kind in kinds:
         proposal = _one(reading, pools, kind, budget, allowed)
         if proposal is not None:
             found.append(proposal)
     return found
+
+
+def _generator(seed: int | str, prompt: str) -> random.Random:
+    """Bytes, because a lone surrogate has no UTF-8."""
+    return random.Random(f"{seed}\n{prompt}".encode("utf-8", "surrogatepass"))
 
 
 def _one(
@@ -139,7 +144,7 @@ def _proposal(raw: str, draft: Draft, pools: Pools, kind: EditKind) -> Proposal:
         instruction=dress(clause, pools, follow_up=kind is EditKind.FOLLOW_UP),
         kind=kind,
         target_prompt=draft.target,
-        intent=intent_of(draft.target),
+        intent=intent_of(raw if draft.kind is EditKind.BEAUTIFY else draft.target, draft.looks),
         units=units_between(raw, draft.target, draft.adds, draft.removes),
         template=template,
     )
@@ -193,7 +198,7 @@ def _joined(raw: str, drafts: Sequence[Draft], pools: Pools, budget: int) -> Pro
         instruction=dress(clause, pools, follow_up=False),
         kind=EditKind.COMPOUND,
         target_prompt=whole.target,
-        intent=intent_of(whole.target),
+        intent=intent_of(whole.target, [text for draft in drafts for text in draft.looks]),
         units=units,
         template=" + ".join(template for _, template in clauses),
     )
@@ -208,12 +213,12 @@ def beautify_pair(
     budget: int = BUDGET,
 ) -> Proposal:
     """The paper's recipe: a given edit, both prompts beautified by the same words."""
-    pools = Pools(hints or {}, random.Random(f"{seed}\n{prompt}"))
+    pools = Pools(hints or {}, _generator(seed, prompt))
     free = [word for word in pools.list("finishes")
             if not find_unit(word, prompt) and not find_unit(word, target)]  # fmt: skip
     words = pools.generator.sample(free, min(len(free), pools.generator.choice((2, 3, 3, 4))))
-    while words and max(map(estimated_tokens, (f"{text}, {', '.join(words)}"
-                                               for text in (prompt, target)))) > budget:  # fmt: skip
+    longer = max(prompt, target, key=estimated_tokens)
+    while words and estimated_tokens(f"{longer}, {', '.join(words)}") > budget:
         words.pop()
     raw, target = (looks.tagged(read(text), ", ".join(words)) if words else text
                    for text in (prompt, target))  # fmt: skip

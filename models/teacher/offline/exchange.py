@@ -18,6 +18,7 @@ from models.teacher.offline.naming import (
     next_token,
     put,
     said,
+    stands_alone,
     subject,
     the,
 )
@@ -32,11 +33,12 @@ _KEEP_OUT = frozenset(
 _REPLACED = {"animals": "animals", "people": "people", "vehicles": "vehicles", "clothes": "clothes",
              "things": "things", "food": "food", "buildings": "buildings"}  # fmt: skip
 _PARTS = frozenset(
-    """hair eyes eye face head hand hands body legs skin nose mouth ears tail wings teeth beard arm
-    arms fur leg side top bottom front back middle center part parts detail details view scene time
-    way kind type version form shape look expression pose light lights lighting shadow shadows
-    background foreground style color colors game movie series show episode anime cartoon name
-    title text word words letter letters logo design concept""".split()  # noqa: SIM905
+    """tongue finger fingers foot feet shoulder shoulders neck shape hair eyes eye face head
+    hand hands body legs skin nose mouth ears tail wings teeth beard arm arms fur leg side
+    top bottom front back middle center part parts detail details view scene time way kind
+    type version form shape look expression pose light lights lighting shadow shadows
+    background foreground style color colors game movie series show episode anime cartoon
+    name title text word words letter letters logo design concept""".split()  # noqa: SIM905
 )
 
 
@@ -91,7 +93,7 @@ def _replaceable(phrase: Phrase, reading: Reading) -> bool:
     known = noun_class(head) in _REPLACED
     if not known and phrase is not subject(reading):
         return False
-    if len(phrase.text.split()) > 6:
+    if len(phrase.text.split()) > 6 or not stands_alone(phrase, reading):
         return False
     before = tokens[phrase.first - 1].lower if phrase.first else ""
     following = next_token(phrase, reading)
@@ -171,6 +173,8 @@ def _describable(phrase: Phrase, reading: Reading) -> bool:
     tokens = reading.parsed.tokens
     head = tokens[phrase.head].lower
     if phrase.kind not in ("thing", "name", "place") or head in _PARTS or len(phrase.text) > 40:
+        return False
+    if not stands_alone(phrase, reading):
         return False
     if phrase.kind == "place" and head in ("space", "background", "world", "universe", "earth"):
         return False

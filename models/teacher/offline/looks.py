@@ -22,8 +22,9 @@ _UNCOUNTED = re.compile(
 )
 _VIEWS = re.compile(
     r"\b(close[- ]?up|wide[- ]?(?:angle|shot)|full[- ]body(?: shot)?|aerial view|"
-    r"bird'?s[- ]eye view|low[- ]angle|high[- ]angle|macro(?: shot)?|centered|symmetrical|headshot|wideangle|long shot|"
-    r"medium shot|side view|front view|top[- ]down|panoramic(?: view)?)\b",
+    r"bird'?s[- ]eye view|low[- ]angle|high[- ]angle|macro(?: shot)?|centered|symmetrical|"
+    r"headshot|wideangle|long shot|medium shot|side view|front view|top[- ]down|"
+    r"panoramic(?: view)?)\b",
     re.IGNORECASE,
 )
 _LIGHT_WORDS = re.compile(r"\b(?:lighting|light|lights|lit|backlight|backlit|illumination)\b", re.I)
@@ -162,7 +163,7 @@ def composition(reading: Reading, pools: Pools) -> Draft | None:
     new = pools.pick("compositions")
     if find_unit(new, reading.text):
         return None
-    seen = new.startswith(("seen", "framed"))
+    seen = new.startswith("seen")
     fields = {"bare": new, "new": new if seen or _UNCOUNTED.search(new) else a(new)}
     templates = "composition_seen" if seen else "composition"
     if new.startswith("lots"):

@@ -13,6 +13,11 @@ from models.teacher.offline.pools import Pools
 from models.teacher.offline.reading import Reading
 
 PLACE_PREPOSITIONS = frozenset({"in", "on", "at", "inside", "near", "by", "under", "over"})
+_JOINED = frozenset("/-_&'’*#@+")
+_PARTICLES = frozenset(
+    {"out", "up", "off", "down", "away", "themed", "shaped", "inspired", "colored", "coloured",
+     "looking", "like", "styled", "based"}
+)  # fmt: skip
 
 
 def uses_articles(reading: Reading) -> bool:
@@ -30,7 +35,8 @@ def is_name(phrase: Phrase, reading: Reading) -> bool:
     """A proper name, by capitals, or by standing without an article among others that have one."""
     tokens = reading.parsed.tokens[phrase.first : phrase.last + 1]
     head = reading.parsed.tokens[phrase.head].lower
-    if phrase.article or noun_class(head) or is_plural(phrase, reading):
+    capitals = all(token.text[0].isupper() for token in tokens) and len(tokens) > 1
+    if phrase.article or is_plural(phrase, reading) or (noun_class(head) and not capitals):
         return False
     if all(token.text[0].isupper() for token in tokens if token.tag == "NOUN"):
         return True
@@ -52,6 +58,9 @@ def the(phrase: Phrase, reading: Reading, pools: Pools) -> str:
     if is_name(phrase, reading):
         return said(phrase, reading)
     tokens = reading.parsed.tokens
+    known = phrase.article or noun_class(tokens[phrase.head].lower) or is_plural(phrase, reading)
+    if not known and all(token.tag == "NOUN" for token in tokens[phrase.first : phrase.last + 1]):
+        return said(phrase, reading)  # "thanos", "pasta"
     first = phrase.first
     while first < phrase.head and (
         tokens[first].tag == "NUM" or tokens[first].lower.endswith("'s")
@@ -88,13 +97,26 @@ def ends_clause(phrase: Phrase, reading: Reading) -> bool:
     )  # fmt: skip
 
 
+def stands_alone(phrase: Phrase, reading: Reading) -> bool:
+    """Whether the phrase is all there is of it: no "ui/ux", "post apocalyptic", "tongue out"."""
+    text = reading.text
+    if text[phrase.start - 1 : phrase.start] in _JOINED if phrase.start else False:
+        return False
+    if text[phrase.end : phrase.end + 1] in _JOINED and phrase.end < len(text):
+        return False
+    following = next_token(phrase, reading)
+    if following is None:
+        return True
+    return following.tag not in ("ADJ", "NOUN", "NUM") and following.lower not in _PARTICLES
+
+
 def cut(text: str, start: int, end: int) -> str:
     """`text` without `[start, end)`, its seam closed."""
     left, right = text[:start].rstrip(" "), text[end:]
     if not left:
         return right.lstrip(" ,.;")
     if not right or right[0] in ",.;\n|":
-        return left + right
+        return (left.rstrip(" ,;.") if right else left.rstrip(" ,;")) + right
     return f"{left} {right.lstrip(' ')}"
 
 

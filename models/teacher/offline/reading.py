@@ -18,7 +18,7 @@ SegmentKind = Literal["content", "tag", "syntax"]
 # What an edit must carry over letter by letter: weights, LoRA tags, flags, BREAK, quoted text.
 PROTECTED = re.compile(
     r"<[^<>\n]{1,120}>|\([^()\n]{0,300}:\s*-?\d*\.?\d+\s*\)|\[[^\[\]\n]{0,300}\]|\{[^{}\n]{0,300}\}"
-    r"|\(\([^\n]{0,300}?\)\)+|\bBREAK\b|(?<!\S)--?[a-zA-Z]+(?:[ =][^\s,]+)?"
+    r"|\(\([^\n]{0,300}?\)\)+|\bBREAK\b|(?<!\S)(?:--|[–—]{1,2})[a-zA-Z]+(?:[ =][\d:.]+)?"
     r"|\"[^\"\n]{0,300}\"|“[^”\n]{0,300}”|(?<!\w)'[^'\n]{2,80}'(?!\w)|(?<!\w)‘[^’\n]{2,80}’(?!\w)"
 )
 _SEPARATOR = re.compile(r"\s*(?:[,;|\n]+|\.(?=\s|$)|\.{2,})[\s,;.|]*")
@@ -49,6 +49,7 @@ class Reading(NamedTuple):
     parsed: Parsed
     segments: tuple[Segment, ...]
     protected: tuple[tuple[int, int], ...]
+    editable: tuple[Phrase, ...] = ()
 
     def content(self) -> list[Segment]:
         return [segment for segment in self.segments if segment.kind == "content"]
@@ -57,21 +58,9 @@ class Reading(NamedTuple):
         """Whether no protected text overlaps `[start, end)`."""
         return all(end <= first or last <= start for first, last in self.protected)
 
-    def segment_of(self, phrase: Phrase) -> Segment | None:
-        for segment in self.segments:
-            if segment.start <= phrase.start and phrase.end <= segment.end:
-                return segment
-        return None
-
-    def phrases(self) -> list[Phrase]:
+    def phrases(self) -> tuple[Phrase, ...]:
         """Phrases of content that an edit may touch."""
-        return [
-            phrase
-            for phrase in self.parsed.phrases
-            if self.free(phrase.start, phrase.end)
-            and (segment := self.segment_of(phrase)) is not None
-            and segment.kind == "content"
-        ]
+        return self.editable
 
     def body_end(self) -> int:
         """Where content may be added: behind the first run of content, before tags of style."""
@@ -89,6 +78,21 @@ class Reading(NamedTuple):
         return max(ends, default=0)
 
 
+def _editable(reading: Reading) -> tuple[Phrase, ...]:
+    """One pass over phrases and segments, both in order."""
+    found, segments = [], iter(reading.segments)
+    segment = next(segments, None)
+    for phrase in reading.parsed.phrases:
+        while segment is not None and segment.end < phrase.end:
+            segment = next(segments, None)
+        if segment is None:
+            break
+        inside = segment.kind == "content" and segment.start <= phrase.start
+        if inside and reading.free(phrase.start, phrase.end):
+            found.append(phrase)
+    return tuple(found)
+
+
 def read(prompt: str) -> Reading:
     """Segments, phrases and protected places of a prompt; any text is fine."""
     protected = tuple(match.span() for match in PROTECTED.finditer(prompt))
@@ -102,7 +106,8 @@ def read(prompt: str) -> Reading:
         end = match.start() if match else len(prompt)
         segments += _segments(prompt, start, end, parsed, segments)
         start = match.end() if match else end
-    return Reading(prompt, parsed, tuple(segments), protected)
+    reading = Reading(prompt, parsed, tuple(segments), protected)
+    return reading._replace(editable=_editable(reading))
 
 
 def _segments(
@@ -115,7 +120,7 @@ def _segments(
     start += len(text) - len(text.lstrip())
     end -= len(text) - len(text.rstrip())
     text = prompt[start:end]
-    flag = re.search(r"(?:^|\s)(?=(?:--[a-z]|<[a-z]+:|BREAK\b))", text)
+    flag = re.search(r"(?:^|\s)(?=(?:--[a-z]|[–—]{1,2}[a-z]+ \d|<[a-z]+:|BREAK\b))", text)
     if flag and flag.start() > 0:
         head = prompt[start : start + flag.start()].rstrip()
         return [
