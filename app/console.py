@@ -16,7 +16,8 @@ console = Console(highlight=False)
 UNITS = {
     "collect": "lines",
     "teach": "calls",
-    "follow-up": "calls",
+    "follow_up": "calls",
+    "beautify": "calls",
     "render": "images",
     "score": "scores",
 }
@@ -46,9 +47,10 @@ def progress_bars(enabled: bool) -> Iterator[None]:
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in known:
-                known[stage] = bars.add_task(stage, total=total, unit=UNITS.get(stage, ""))
-            bars.update(known[stage], completed=done, total=total)
-            if done >= total:
+                known[stage] = bars.add_task(stage, total=None, unit=UNITS.get(stage, ""))
+            # A total of 0 is not known before the end: the bar runs until then.
+            bars.update(known[stage], completed=done, total=total or None)
+            if 0 < total <= done:
                 bars.stop_task(known[stage])
 
         listen(show)

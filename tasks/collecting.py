@@ -7,7 +7,7 @@ before is found to be there.
 import pyarrow as pa
 from prefect import task
 
-from models.collect import judge, read_source, settle, shards, source_row
+from models.collect import fingerprint, judge, read_source, settle, shards, source_row
 from models.tis import load_token_counter
 from tasks.plan import Run, changed_sources, lake_of, now, plan_of
 from tasks.progress import stage
@@ -15,9 +15,24 @@ from warehouse import Warehouse
 
 LINES_AT_ONCE = 5_000
 
+# By joining the unnested bands: `list_has_any` compares each pair of rows, which takes minutes.
 NEAR = """
-SELECT raw_prompt_id, text, minhash FROM raw_prompts
-WHERE raw_prompt_id IN (SELECT unnest($ids)) OR list_has_any(minhash, $bands)
+WITH new AS (SELECT unnest($ids) AS raw_prompt_id),
+    bands AS (SELECT unnest($bands) AS band),
+    near AS (
+        SELECT raw_prompt_id
+        FROM (SELECT raw_prompt_id, unnest(minhash) AS band FROM raw_prompts)
+        SEMI JOIN bands USING (band)
+        UNION
+        FROM new
+    )
+SELECT raw_prompt_id, text, minhash FROM raw_prompts SEMI JOIN near USING (raw_prompt_id)
+"""
+KNOWN = """
+SELECT id FROM (SELECT unnest($ids) AS id)
+SEMI JOIN (
+    SELECT occurrence_id AS id FROM occurrences UNION ALL SELECT rejection_id FROM rejections
+) USING (id)
 """
 
 
@@ -34,16 +49,22 @@ def collect(run: Run, index: int) -> dict[str, int]:
     rules, source = settings.collect, settings.collect.sources[index]
     tis = plan_of(settings).tis
     count_tokens = load_token_counter(settings.tis) if tis else None
-    judged, lines, started = [], 0, now()
+    # Before reading: lines that a file gains meanwhile are then found by the next build.
+    seen, started = fingerprint(source, rules.limit), now()
+    judged, lines = [], 0
     with stage("collect", 0) as advance:
         for shard in shards(read_source(source, rules.limit), LINES_AT_ONCE):
             judged.append(judge(shard, rules, count_tokens, tis.token_budget if tis else None))
             lines += len(shard)
             advance(len(shard))
-    threshold = rules.near_duplicate_similarity
-    settled = settle(judged, lambda new: near_prompts(lake, new), threshold)
+    settled = settle(
+        judged,
+        lambda new: near_prompts(lake, new),
+        rules.near_duplicate_similarity,
+        lambda ids: lake.query(KNOWN, {"ids": ids})["id"].to_pylist(),
+    )
     added = lake.append_all(settled._asdict())
-    lake.append("sources", source_row(source, lines, started, rules.limit))
+    lake.append("sources", source_row(source, lines, started, rules.limit, seen))
     return {name: added[name] for name in ("raw_prompts", "rejections")}
 
 

@@ -24,7 +24,10 @@ def listen(listener: Listener | None) -> None:
 
 @contextmanager
 def stage(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield `advance(n)`; `total` counts the stage's own unit (lines, calls, images, scores)."""
+    """Yield `advance(n)`; `total` counts the stage's own unit (lines, calls, images, scores).
+
+    A `total` of 0 is one that is not known before the end.
+    """
     done, logged = 0, time.monotonic()
 
     def advance(n: int = 1) -> None:
@@ -39,5 +42,7 @@ def stage(name: str, total: int) -> Iterator[Callable[[int], None]]:
     if _listener is not None:
         _listener(name, 0, total)
     yield advance
-    if _listener is None and total:
-        logger.info("%s: %d of %d", name, done, total)
+    if _listener is not None:
+        _listener(name, done, total or done)
+    elif done:
+        logger.info("%s: %d of %d", name, done, total or done)
