@@ -6,8 +6,9 @@ Method: the harness starts a server that answers after 200 ms, runs this as a fr
 empty folder, again with the same folder, once killed at half and resumed, once under faults, and
 counts requests, time and memory from outside.  This asks through the public API
 (`models.teacher.client.ask`) with the schema and the prompts that all clients of the harness get,
-and writes each row to a file as it arrives; what the file holds is not asked again.  Other settings than the defaults: 8 transient and 8 schema attempts, as the faults of the
-harness are independent of the request, so that a third time would be lost by chance alone.
+and writes each row to a file as it arrives; what the file holds is not asked again.  One setting is
+not the default: 8 attempts, as the faults of the harness strike without regard to the request, and
+one in 16,000 would fail three times by chance alone.
 
 Left out: the lake (`benchmarks/warehouse.py` times it) and the rules for triples.
 """

@@ -5,16 +5,22 @@ are there; the target differs; units stand where they claim; protected syntax su
 too long.  Leaves out taste: pictures decide that.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from models.integrity import content_integrity, find_unit
+from models.integrity.lexicon import word_sets
 from models.teacher.syntax import protected_syntax
 from schemas.units import Unit
 
-MAX_INSTRUCTION_CHARACTERS = 500  # our choice: ten times what people type
+MAX_INSTRUCTION_CHARACTERS = 500  # our choice, as all of these: ten times what people type
+MAX_INTENT_CHARACTERS = 1_000
 MAX_TARGET_CHARACTERS = 4_000
+MAX_UNIT_CHARACTERS = 200
 MAX_UNITS = 40
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 CountTokens = Callable[[str], int]
 
@@ -56,6 +62,8 @@ def _texts(raw_prompt: str, instruction: str, target_prompt: str, intent: str) -
         found.append("target:same as the raw prompt")
     if not intent.strip():
         found.append("intent:empty")
+    if len(intent) > MAX_INTENT_CHARACTERS:
+        found.append(f"intent:{len(intent)} characters")
     if any(_unprintable(text) for text in (instruction, target_prompt, intent)):
         found.append("text:control characters")
     return found
@@ -66,7 +74,7 @@ def _plain(text: str) -> str:
 
 
 def _unprintable(text: str) -> bool:
-    return any((ord(c) < 32 and c not in "\n\t") or 0xD800 <= ord(c) <= 0xDFFF for c in text)
+    return _CONTROL.search(text) is not None
 
 
 def _syntax(raw_prompt: str, target_prompt: str, units: Sequence[Unit]) -> list[str]:
@@ -82,8 +90,13 @@ def _units(raw_prompt: str, target_prompt: str, units: Sequence[Unit]) -> list[s
     """Units that are not where they claim to be."""
     if len(units) > MAX_UNITS:
         return [f"units:{len(units)}"]
+    long = [len(unit.text) for unit in units if len(unit.text) > MAX_UNIT_CHARACTERS]
+    if long:
+        return [f"unit:{length} characters" for length in long]
     found = []
     for unit in units:
+        if set(unit.text.lower().split()) <= word_sets().colours:
+            found.append(f"colour_alone:{unit.text}")  # of what? "blue car", never "blue"
         there = find_unit(unit.text, raw_prompt) is not None
         if unit.role == "add" and there:
             found.append(f"add_in_raw:{unit.text}")
