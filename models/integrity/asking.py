@@ -145,7 +145,9 @@ _PATTERNS: tuple[tuple[str, Verb, str, str], ...] = (
      r"frame it with|compose it with|and)"
      r"(?: some| more)? (?P<b>.+)", "add", "", "b"),
 )  # fmt: skip
-_COMPILED = [(re.compile(rf"^{pattern}$"), verb, a, b) for pattern, verb, a, b in _PATTERNS]
+_COMPILED: list[tuple[re.Pattern[str], Verb, str, str]] = [
+    (re.compile(rf"^{pattern}$"), verb, a, b) for pattern, verb, a, b in _PATTERNS
+]
 
 
 def wishes_of(instruction: str) -> list[Wish]:

@@ -132,7 +132,9 @@ def _tag(tokens: list[Token]) -> list[Token]:
     for index, token in enumerate(tokens):
         if token.lower == "and" and _black_and_white(tokens, index):
             tags[index] = "ADJ"
-        if tags[index] == "VERB":
+        if tags[index] == "NOUN" and _third_person(tokens, tags, index):
+            tags[index] = "VERB"
+        elif tags[index] == "VERB":
             tags[index] = _participle(tokens, tags, index)
     for index in range(len(tokens)):
         after = tags[index + 1] if _same(tokens, index, index + 1) else None
@@ -145,6 +147,19 @@ def _tag(tokens: list[Token]) -> list[Token]:
             if nominal or before == "DET" or (colour and before in ("ADJ", None)):
                 tags[index] = "NOUN"
     return [token._replace(tag=tag) for token, tag in zip(tokens, tags, strict=True)]
+
+
+def _third_person(tokens: list[Token], tags: list[Tag], index: int) -> bool:
+    """ "A frog destroys Tokyo", "a path leads to it": an unknown word in -s after a known noun."""
+    word = tokens[index]
+    if not word.text.islower() or not word.lower.endswith("s") or word.lower.endswith("ss"):
+        return False
+    if not _same(tokens, index, index - 1) or not _same(tokens, index, index + 1):
+        return False
+    before, after = tokens[index - 1], tokens[index + 1]
+    known = tags[index - 1] == "NOUN" and before.text.islower() and not before.lower.endswith("s")
+    follows = tags[index + 1] == "DET" or after.text[0].isupper() or after.lower == "to"
+    return known and follows and not noun_class(word.lower)
 
 
 def _black_and_white(tokens: list[Token], index: int) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from models.integrity.lexicon import word_sets
 from models.integrity.words import Prompt, Word, analyse
-from schemas.units import Unit
+from schemas.units import Unit, UnitRole
 
 _NEGATIONS = frozenset({"no", "not", "without", "never"})
 MAX_GAP = 3  # words between two lemmas of a unit (our choice)
@@ -150,7 +150,7 @@ def _modifier_after(lemmas: tuple[str, ...], prompt: Prompt, affirmed: bool) -> 
 
 
 def content_integrity(
-    units: Iterable[Unit | tuple[str, str]], prompt: str, allowed: str = ""
+    units: Iterable[Unit | tuple[UnitRole, str]], prompt: str, allowed: str = ""
 ) -> Integrity:
     """Score `prompt` against typed units; pure, deterministic, never raises on any text.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from models.integrity import find_all, find_unit
+from models.integrity.lexicon import word_sets
 from models.integrity.score import Span
 from models.teacher.offline.english import capital
 from models.teacher.offline.pools import Pools, phrasings
@@ -109,7 +110,10 @@ def units_between(raw: str, target: str, adds: tuple[str, ...], removes: tuple[s
     for text in _phrases_to_keep(raw):
         if len(kept) == MAX_KEPT:
             break
-        if text.lower() in changed or text.lower() in kept or not find_unit(text, raw):
+        colour_alone = set(text.lower().split()) <= word_sets().colours
+        if colour_alone or text.lower() in changed or text.lower() in kept:
+            continue
+        if not find_unit(text, raw):
             continue
         places = find_all(text, target)
         if places and not all(_inside(place, spans) for place in places):

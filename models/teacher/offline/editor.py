@@ -29,7 +29,7 @@ from models.teacher.offline.reading import Reading, read
 from schemas.units import EditKind
 
 BUDGET = 77  # tokens of a CLIP text encoder, unless the request says otherwise
-TRIES = 4  # draws of each operation before the next one is tried
+TRIES = 5  # draws of each operation before the next one is tried
 
 Operation = Callable[[Reading, Pools], Draft | None]
 OPERATIONS: dict[EditKind, tuple[Operation, ...]] = {

@@ -30,6 +30,13 @@ _KEEP_OUT = frozenset(
     {"says", "saying", "titled", "called", "named", "from", "as", "like", "style", "about", "vs",
      "by", "to", "written", "text", "word", "words", "letters", "made", "based", "inspired", "of"}
 )  # fmt: skip
+# Verbs whose object may be exchanged for anything of its class; nobody waters a globe.
+_SUITS_ANYTHING = frozenset(
+    {"holding", "holds", "wearing", "wears", "carrying", "watching", "eating", "eats", "showing",
+     "depicting", "featuring", "painting", "drawing", "facing"}
+)  # fmt: skip
+_SIZES = frozenset({"giant", "tiny", "huge", "big", "large", "small", "massive", "little", "mini",
+                    "enormous", "miniature", "colossal", "gigantic", "old", "young"})  # fmt: skip
 _REPLACED = {"animals": "animals", "people": "people", "vehicles": "vehicles", "clothes": "clothes",
              "things": "things", "food": "food", "buildings": "buildings"}  # fmt: skip
 _PARTS = frozenset(
@@ -93,7 +100,14 @@ def _replaceable(phrase: Phrase, reading: Reading) -> bool:
     known = noun_class(head) in _REPLACED
     if not known and phrase is not subject(reading):
         return False
-    if len(phrase.text.split()) > 6 or not stands_alone(phrase, reading):
+    if len(phrase.text.split()) > 6 or not stands_alone(phrase, reading) or " year" in phrase.text:
+        return False
+    before = tokens[phrase.first - 1 - len(phrase.article.split())] if phrase.start else None
+    if before is not None and before.tag == "VERB" and before.lower not in _SUITS_ANYTHING:
+        return False
+    acts = next_token(phrase, reading)
+    lifeless = noun_class(head) in ("buildings", "things", "food", "clothes")
+    if acts is not None and acts.tag == "VERB" and lifeless:
         return False
     before = tokens[phrase.first - 1].lower if phrase.first else ""
     following = next_token(phrase, reading)
@@ -154,7 +168,7 @@ def attribute(reading: Reading, pools: Pools) -> Draft | None:
     if group == "people" or is_name(phrase, reading):
         look = pools.pick("person_looks")
         if group != "people":
-            look = pools.choice(("giant", "tiny", "colorful", "old", "young"))
+            look = pools.choice(("giant", "tiny", "old", "young"))
     elif phrase.kind == "place":
         look = pools.pick("place_looks")
     elif (
@@ -165,7 +179,8 @@ def attribute(reading: Reading, pools: Pools) -> Draft | None:
         name = "colours" if colour else "creature_looks" if group == "animals" else "thing_looks"
         look = pools.pick(name)
     else:
-        look = pools.pick("thing_looks")
+        # What it is nobody knows: only looks that anything can have.
+        look = pools.choice(("huge", "tiny", "colorful", "strange", "beautiful", "spectacular"))
     return _describe(reading, pools, phrase, look, colour=colour)
 
 
@@ -190,6 +205,8 @@ def _describe(
     tokens, sets = reading.parsed.tokens, word_sets()
     words = tokens[phrase.first : phrase.head + 1]
     if any(token.lower == look for token in words) or find_unit(look, phrase.text):
+        return None
+    if look in _SIZES and any(token.lower in _SIZES for token in words):
         return None
     old_colours = [token for token in words[:-1] if token.lower in sets.colours]
     if colour and old_colours:

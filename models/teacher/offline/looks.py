@@ -72,9 +72,14 @@ def style(reading: Reading, pools: Pools) -> Draft | None:
     if find_unit(new, reading.text):
         return None
     hinted = "styles" in pools.hinted
+    phrase, tag = _lead_medium(reading), _medium_tag(reading)
+    said_inside = (
+        any(p.kind == "medium" for p in reading.phrases()) and phrase is None and tag is None
+    )
+    if said_inside and not hinted and not new.endswith((" style", " art")):
+        return None  # "… oil painting seamless, vintage photograph" says two things
     head = new.split()[-1]
     medium = head in MEDIA and not hinted and not new.endswith((" art", " style"))
-    phrase, tag = _lead_medium(reading), _medium_tag(reading)
     if medium and phrase is not None:
         full = a(new) if phrase.article in ("a", "an") else f"{phrase.article} {new}".strip()
         if phrase.start == 0 and reading.text[:1].isupper():

@@ -6,6 +6,7 @@ refers to it ("the car"), what follows it.  Leaves out which phrase to edit.
 
 import re
 
+from models.integrity.lexicon import word_sets
 from models.integrity.phrases import Phrase, Token, noun_class
 from models.integrity.words import lemma_of
 from models.teacher.offline.english import fix_article
@@ -68,7 +69,9 @@ def the(phrase: Phrase, reading: Reading, pools: Pools) -> str:
         first += 1
     long = phrase.last - first > 3
     if long or (pools.chance(0.5) and phrase.head > first):
-        while first < phrase.head and tokens[first].tag != "NOUN":
+        compound = word_sets().noun_modifiers  # "hot air balloon" is one word
+        while (first < phrase.head and tokens[first].tag != "NOUN"
+               and tokens[first].lower not in compound):  # fmt: skip
             first += 1
     text = reading.text[tokens[first].start : tokens[phrase.last].end]
     lowered = text[:1].lower() + text[1:] if text[1:] == text[1:].lower() else text
@@ -104,6 +107,11 @@ def stands_alone(phrase: Phrase, reading: Reading) -> bool:
         return False
     if text[phrase.end : phrase.end + 1] in _JOINED and phrase.end < len(text):
         return False
+    tokens = reading.parsed.tokens
+    before = phrase.first - 2
+    if phrase.article == "the" and before >= 0 and tokens[before].segment == phrase.segment \
+            and tokens[before].tag == "NOUN":  # fmt: skip
+        return False  # "Winnie the Pooh"
     following = next_token(phrase, reading)
     if following is None:
         return True

@@ -19,7 +19,7 @@ from pathlib import Path
 from schemas.errors import TeacherError
 
 ROOT = Path(__file__).resolve().parents[3]
-READY_S = 30.0
+READY_S = 120.0  # seconds; a start takes one, on a machine that is not overloaded
 _PR_SET_PDEATHSIG = 1
 
 
@@ -35,7 +35,7 @@ class OfflineTeacher:
 def start_offline_teacher(host: str = "127.0.0.1", port: int = 0) -> Iterator[OfflineTeacher]:
     """A running offline teacher; `port` 0 takes a free one.
 
-    Raises TeacherError if it is not ready within 30 seconds, with what it said.
+    Raises TeacherError if it is not ready within two minutes, with what it said.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "models.teacher.offline", "--host", host, "--port", str(port),

@@ -63,14 +63,16 @@ class Reading(NamedTuple):
         return self.editable
 
     def body_end(self) -> int:
-        """Where content may be added: behind the first run of content, before tags of style."""
-        end, seen = 0, False
+        """Where content may be added: behind the run of content that holds the first thing."""
+        things = [phrase for phrase in self.editable if phrase.kind in ("thing", "name")]
+        after = things[0].start if things else 0
+        end = 0
         for segment in self.segments:
             if segment.kind == "content":
-                end, seen = segment.end, True
-            elif seen:
+                end = segment.end
+            elif end > after:
                 break
-        return end if seen else self.tail_end()
+        return end or self.tail_end()
 
     def tail_end(self) -> int:
         """Where tags may be added: behind everything but trailing syntax."""
