@@ -266,6 +266,8 @@ def _starts_anew(tokens: list[Token], index: int) -> bool:
         return False
     if word.tag == "ADJ":
         return word.lower in word_sets().colours and before.lower not in word_sets().colours
+    if word.tag == "NUM":
+        return word.lower.isalpha()
     outside = ("times", "weathers")
     return noun_class(word.lower) in outside and noun_class(before.lower) not in (
         *outside, "places")  # fmt: skip

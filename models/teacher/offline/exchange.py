@@ -159,6 +159,8 @@ def replace_place(reading: Reading, pools: Pools) -> Draft | None:
 def attribute(reading: Reading, pools: Pools) -> Draft | None:
     """A colour, a size, a material or a mood for one of the things in the picture."""
     candidates = [p for p in reading.phrases() if _describable(p, reading)]
+    if "colours" in pools.hinted:  # a model that knows colours knows no "ancient sea"
+        candidates = [phrase for phrase in candidates if phrase.kind != "place"]
     if not candidates:
         return None
     phrase = pools.generator.choice(candidates[:4])
