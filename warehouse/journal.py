@@ -85,14 +85,17 @@ class Journal:
         `derive` maps the new rows to rows of further tables, committed with them.
         """
         with self._guard:
-            if self._handle is None or not self._pending or self._file is None:
+            handle, file = self._handle, self._file
+            if handle is None or file is None or not self._pending:
                 return {self.table: 0}
-            os.fdatasync(self._handle)
-            added = _ingest_file(self._file, self.table, self._append_all, derive)
-            # Under the guard nothing was appended since: the whole segment is committed.
-            os.ftruncate(self._handle, 0)
-            self._pending = 0
-            return added
+            self._handle, self._pending = None, 0  # answers go to a new segment meanwhile
+        try:
+            os.fdatasync(handle)
+            added = _ingest_file(file, self.table, self._append_all, derive)
+            file.unlink()
+        finally:
+            os.close(handle)  # if the commit failed, the segment waits for the next open
+        return added
 
     def close(self) -> None:
         """Leave: an empty segment is removed, one with rows stays for the next open."""

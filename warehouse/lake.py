@@ -111,6 +111,11 @@ class Warehouse:
         ingest_leftovers(address.folder, lake.append_all)
         return lake
 
+    @staticmethod
+    def exists(settings: WarehouseSettings, home: Path) -> bool:
+        """Whether there is a lake to read; of PostgreSQL only opening can tell, so True."""
+        return Address.of(settings, home).exists()
+
     def close(self) -> None:
         for journal in self._journals.values():
             journal.close()
@@ -212,9 +217,9 @@ class Warehouse:
         return retired
 
     def gc(self, grace_s: float = upkeep.GRACE_S) -> int:
-        """Delete images that no render names, older than `grace_s` seconds; returns how many."""
+        """Delete images that no render names, forget renders without one; see `upkeep.gc`."""
         with self._writing() as connection:
-            return upkeep.gc(connection, self.images, grace_s)
+            return upkeep.gc(connection, self.commits, self.images, grace_s)
 
     def maintain(self, grace_s: float = upkeep.GRACE_S) -> dict[str, int]:
         """Merge small files, expire snapshots that no version needs; returns counts."""

@@ -14,6 +14,7 @@ from importlib.resources import files
 import duckdb
 
 from schemas.errors import WarehouseError
+from warehouse.publishing import point_view
 
 _SQL = files("warehouse") / "sql"
 _VIEWS = 0  # the row of `migrations` that holds the hash of the views instead of a name
@@ -77,6 +78,7 @@ def migrate(connection: duckdb.DuckDBPyConnection, where: str) -> None:
                 )
         for _, text in scripts("views"):
             connection.execute(text)
+        point_view(connection)
         connection.execute("DELETE FROM migrations WHERE number = ?", [_VIEWS])
         connection.execute("INSERT INTO migrations VALUES (?, ?, now())", [_VIEWS, views_hash()])
         connection.execute("COMMIT")

@@ -107,9 +107,23 @@ def publish(
                 "funnel": told,
             },
         )
+        point_view(connection)
         return version
 
     return commits.transaction(work)
+
+
+def point_view(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make `instructpe` the latest published version; in the transaction that changes which.
+
+    The version is written into the view: asking `dataset_versions` for it at every query cost
+    more than most queries, and only a constant lets other versions' files be skipped unread.
+    """
+    last = latest(connection)
+    connection.execute(
+        "CREATE OR REPLACE VIEW instructpe AS SELECT * FROM published_rows "
+        f"WHERE version = {int(last[0]) if last else 0}"
+    )
 
 
 def funnel(

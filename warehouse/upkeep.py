@@ -19,8 +19,10 @@ from schemas.errors import WarehouseError
 from warehouse.commits import Committer
 from warehouse.connection import first_row
 from warehouse.images import ImageStore
+from warehouse.publishing import point_view
 
 GRACE_S = 3_600.0  # a reader or a render in flight is assumed to end within the hour
+MANY_MISSING = 10  # so many lost images are believed of a small store, too
 
 # What a purge removes: everything under a removed root, and the turns after a removed triple.
 _DOOMED = """
@@ -82,6 +84,7 @@ def purge(
             connection.execute(
                 "UPDATE dataset_versions SET status = 'retired' WHERE version = ?", [version]
             )
+        point_view(connection)
         return [version for (version,) in retired], [sha for (sha,) in pictures]
 
     retired, pictures = commits.transaction(work)
@@ -152,19 +155,38 @@ def _delete(connection: duckdb.DuckDBPyConnection, ids: list[str], reason: str) 
         )
 
 
-def gc(connection: duckdb.DuckDBPyConnection, images: ImageStore, grace_s: float = GRACE_S) -> int:
+def gc(
+    connection: duckdb.DuckDBPyConnection,
+    commits: Committer,
+    images: ImageStore,
+    grace_s: float = GRACE_S,
+) -> int:
     """Delete images that no render names; returns how many.
 
-    Younger ones than `grace_s` seconds are kept: their render may be about to be committed.
+    Younger ones than `grace_s` seconds are kept: their render may be about to be committed.  The
+    other way round, renders whose image is gone are forgotten, so that they are made again;
+    raises WarehouseError if that were more than half of them, for then the store is not there.
     """
+    known = dict(images.known())
     named = {
         row[0]
         for row in connection.execute(
             "SELECT DISTINCT image_sha256 FROM renders WHERE image_sha256 IS NOT NULL"
         ).fetchall()
     }
-    unnamed = [sha for sha, age in images.known() if sha not in named and age >= grace_s]
-    return images.delete(unnamed)
+    missing = sorted(named - set(known))
+    if len(missing) > max(MANY_MISSING, len(named) // 2):
+        raise WarehouseError(
+            f"{len(missing)} of {len(named)} images are not in {images.root}: is it mounted? "
+            "Nothing was changed."
+        )
+    if missing:
+        commits.transaction(
+            lambda connection: connection.execute(
+                "DELETE FROM renders WHERE list_contains($1::VARCHAR[], image_sha256)", [missing]
+            )
+        )
+    return images.delete(sha for sha, age in known.items() if sha not in named and age >= grace_s)
 
 
 def maintain(connection: duckdb.DuckDBPyConnection, grace_s: float = GRACE_S) -> dict[str, int]:

@@ -86,6 +86,31 @@ def test_gc_deletes_pictures_that_no_render_names(lake):
     assert {sha for sha, _ in lake.images.known()} == kept
 
 
+def test_a_lost_picture_is_rendered_again_after_gc(lake):
+    lake.append("triples", rows.triples(rows.triple("a", "i", "b")))
+    rows.render_all(lake, pictures=True)
+    lost, _ = next(lake.images.known())
+    Path(lake.images.path(lost)).unlink()
+    lake.gc()
+    assert lake.count_todo("render", tis_id=rows.TIS, seeds=rows.SEEDS) == 1
+    rows.render_all(lake, pictures=True)
+    assert lake.images.get(lost)
+
+
+def test_gc_forgets_nothing_when_the_store_is_not_there(lake):
+    names = [f"prompt {i}" for i in range(10)]
+    lake.append("triples", rows.triples(*(rows.triple(n, "i", f"{n}!") for n in names)))
+    rows.render_all(lake)  # 40 renders, no picture
+    lake.append("renders", rows.table("renders", [_render(str(i)) for i in range(12)]))
+    with pytest.raises(WarehouseError, match="is it mounted"):
+        lake.gc()
+    assert lake.query("FROM renders").num_rows == 52
+
+
+def _render(name):
+    return {"render_id": name, "attempt": 1, "status": "ok", "image_sha256": name}
+
+
 def test_maintain_merges_files_and_keeps_versions_readable(home, lake):
     rows.published(lake)
     for i in range(6):
