@@ -1,13 +1,11 @@
 """The connection to a teacher's endpoint: the `openai` client, its key, and a cap on what is read.
 
-The client is used through its own `post` over the aiohttp transport: the typed `create` burns eight
-times the CPU of plain aiohttp, and the answer is read in `reply` anyway.  Redirects are not
-followed: a POST would arrive as a GET, and the key at another host.
+The client is used through its own `post` over `lean_http`: the typed `create` over its usual
+transport burns eight times the CPU of plain aiohttp, and the answer is read in `reply` anyway.
 """
 
 import os
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from schemas.errors import TeacherError
@@ -21,10 +19,6 @@ CONNECT_S = 15.0  # our choice: a host that does not accept by then is away
 # for each token that was allowed is a runaway.
 BYTES_A_TOKEN, BYTES_AROUND = 32, 1 << 16
 LOCAL = ("localhost", "127.", "[::1]", "::1", "0.0.0.0", "10.", "192.168.")
-
-
-class AnswerTooLong(Exception):
-    """The body has more bytes than an answer can have; reading stopped there."""
 
 
 def most_bytes(settings: TeacherSettings) -> int:
@@ -65,6 +59,11 @@ def url_of(settings: TeacherSettings, base_url: str | None) -> str:
             f"teacher.base_url is {public(url)!r}: write it as https://host/v1, the part of the "
             "address before /chat/completions."
         )
+    if urlsplit(url).username is not None:
+        raise TeacherError(
+            "teacher.base_url has a user or password in it: take them out, and put the key into "
+            f"the variable {settings.api_key_env}."
+        )
     return url.rstrip("/").removesuffix("/chat/completions")
 
 
@@ -80,35 +79,17 @@ def connect(settings: TeacherSettings, base_url: str, key: str) -> "AsyncOpenAI"
 
     Retries are the caller's: each attempt must be a row.
     """
-    import httpx2
-    from openai import AsyncOpenAI, DefaultAioHttpClient
+    from openai import AsyncOpenAI
 
-    class Capped(httpx2.AsyncByteStream):
-        def __init__(self, stream: Any) -> None:
-            self.stream, self.left = stream, most_bytes(settings)
+    from models.teacher.lean_http import LeanHttp
 
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for chunk in self.stream:
-                self.left -= len(chunk)
-                if self.left < 0:
-                    raise AnswerTooLong
-                yield chunk
-
-        async def aclose(self) -> None:
-            await self.stream.aclose()
-
-    async def cap(response: httpx2.Response) -> None:
-        response.stream = Capped(response.stream)
-
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    connect_s = min(CONNECT_S, settings.timeout_s)
     return AsyncOpenAI(
         base_url=base_url,
         api_key=key,
         max_retries=0,
-        timeout=httpx2.Timeout(settings.timeout_s, connect=min(CONNECT_S, settings.timeout_s)),
+        timeout=settings.timeout_s,
         # What is compressed could not be capped by counting the bytes that come in.
-        default_headers={"Accept-Encoding": "identity"},
-        http_client=DefaultAioHttpClient(
-            limits=limits, event_hooks={"response": [cap]}, follow_redirects=False
-        ),
+        default_headers={"Accept-Encoding": "identity", "Content-Type": "application/json"},
+        http_client=LeanHttp(settings.timeout_s, connect_s, most_bytes(settings)),
     )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from models.teacher.budget import guess_tokens
-from models.teacher.connection import AnswerTooLong, most_bytes
+from models.teacher.connection import most_bytes
 from schemas.settings import TeacherSettings
 
 MAX_ERROR = 500  # characters of an error that are kept
@@ -46,8 +46,10 @@ class Verdict(NamedTuple):
 
 def of_exception(error: BaseException, settings: TeacherSettings, key: str) -> Verdict:
     """The verdict of an attempt that raised.  Raises `error` again if it is none of the known."""
-    from httpx2 import HTTPError, InvalidURL
+    from httpx2 import ConnectError
     from openai import APIConnectionError, APIStatusError
+
+    from models.teacher.lean_http import AnswerTooLong
 
     if isinstance(error, APIStatusError):
         text = redacted(error.response.text, key)
@@ -55,15 +57,13 @@ def of_exception(error: BaseException, settings: TeacherSettings, key: str) -> V
     if isinstance(error, AnswerTooLong):
         return too_long(settings)
     causes = _causes(error)
-    # The transport calls every lost connection a time-out: only the causes tell them apart.
     if any(isinstance(cause, TimeoutError) for cause in causes):
         said = f"no answer within {settings.timeout_s:g} s"
         unusable = "does not answer in time"
         return Verdict("transient", said, None, None, None, None, None, True, unusable)
-    cause = causes[-1]
-    if isinstance(error, APIConnectionError | HTTPError | InvalidURL):
-        said = _clip(redacted(f"connection: {type(cause).__name__}: {cause}", key))
-        if any(type(each).__name__.startswith("ClientConnector") for each in causes):
+    if isinstance(error, APIConnectionError):
+        said = _clip(redacted(f"connection: {type(causes[-1]).__name__}: {causes[-1]}", key))
+        if any(isinstance(cause, ConnectError) for cause in causes):
             return Verdict("transient", said, unusable="cannot be reached")
         return Verdict("transient", said, None, None, None, None)
     raise error
