@@ -66,6 +66,15 @@ def finished_run(api: str, seconds: float = 1200) -> dict:
     raise TimeoutError(f"no run ended within {seconds} s")
 
 
+def nightly_runs(api: str, seconds: float = 120) -> list[dict]:
+    """Runs that the scheduler has laid out; it looks at the deployments once a minute."""
+    end = time.monotonic() + seconds
+    body = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    while not (runs := ask(api, "flow_runs/filter", body)) and time.monotonic() < end:
+        time.sleep(1)
+    return runs
+
+
 def published_events(api: str, seconds: float = 60) -> list[dict]:
     """Events reach the database some seconds after they are emitted."""
     end = time.monotonic() + seconds
@@ -120,6 +129,7 @@ def test_up_run_down(home, checkout):
         look_at_the_stack(api)
         as_a_user(checkout, *run)
         look_at_the_run(api, home / "prefect" / "worker.log")
+        assert {run["expected_start_time"][11:16] for run in nightly_runs(api)} == {"03:00"}
         assert up(home, checkout) == api  # again: the same server, the same worker
         assert len([p for p in processes_of(home) if "worker start" in p]) == 1
     finally:
