@@ -91,5 +91,5 @@ def connect(settings: TeacherSettings, base_url: str, key: str) -> "AsyncOpenAI"
         timeout=settings.timeout_s,
         # What is compressed could not be capped by counting the bytes that come in.
         default_headers={"Accept-Encoding": "identity", "Content-Type": "application/json"},
-        http_client=LeanHttp(settings.timeout_s, connect_s, most_bytes(settings)),
+        http_client=LeanHttp(base_url, settings.timeout_s, connect_s, most_bytes(settings)),
     )

@@ -8,6 +8,8 @@ another host), cookies, streaming.
 """
 
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
@@ -27,14 +29,15 @@ class LeanHttp(httpx2.AsyncClient):
     `timeout_s` and `connect_s` are in seconds; `send` reads `most_bytes` at most.
     """
 
-    def __init__(self, timeout_s: float, connect_s: float, most_bytes: int) -> None:
+    def __init__(self, base_url: str, timeout_s: float, connect_s: float, most_bytes: int) -> None:
         super().__init__(transport=_Nowhere(), trust_env=False, timeout=timeout_s)
         self._most_bytes = most_bytes
         self._urls: dict[str, httpx2.URL] = {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),  # the throttle is the limit
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=connect_s),
-            trust_env=True,
+            # Not `trust_env`: it looks into ~/.netrc for each request, in another thread.
+            proxy=_proxy_for(base_url),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -88,3 +91,12 @@ class LeanHttp(httpx2.AsyncClient):
     async def aclose(self) -> None:
         await self._session.close()
         await super().aclose()
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for this URL, if any."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
