@@ -8,7 +8,7 @@ difference between a picture rendered alone and in a batch.
 
 Leaves out quality, and memory of accelerators.
 
-    python benchmarks/render.py --model models/embedded/weights/tis-sd --steps 6 --batch 32
+    python -m benchmarks.render --model models/embedded/weights/tis-sd --steps 6 --batch 32
 """
 
 import argparse

