@@ -42,6 +42,24 @@ check: setup ## lint, format, types, import rules, the commands of the README
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.readme_commands
 
+bench: setup ## benchmarks of warehouse, build, teacher's editor and rendering (about 40 minutes)
+	@for case in todo increment publish queries; do $(BIN)/python -m benchmarks.warehouse $$case || exit 1; done
+	@for case in nothing increment overhead; do $(BIN)/python -m benchmarks.build $$case || exit 1; done
+	@$(BIN)/python -m benchmarks.render
+
+bench-embedded: setup ## adherence, scorers and headroom of the embedded models, as tables
+	@$(BIN)/python -m benchmarks.embedded
+	@$(BIN)/python -m benchmarks.embedded_scorers
+	@$(BIN)/python -m benchmarks.headroom --scorer
+
+# In the background and resumable: a killed run goes on from its checkpoints when started again.
+EMBEDDED := $${DIFFCHAT_HOME:-var}/embedded
+embedded-models: setup ## retrain the embedded models from nothing; hours, in the background
+	@mkdir -p $(EMBEDDED)
+	@nohup sh -c 'for step in $(STEPS); do $(BIN)/python -m models.embedded $$step || exit 1; done' \
+	    > $(EMBEDDED)/all.log 2>&1 & echo "training in the background; see $(EMBEDDED)/all.log"
+STEPS ?= vae sd adherence clip aesthetic preference heldout lm sdxl ip2p
+
 up: setup ## Prefect server, work pools, deployments and a worker, in the background
 	@$(BIN)/diffchat up
 
