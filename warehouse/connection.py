@@ -108,6 +108,8 @@ def connect(address: Address, threads: int | None = None) -> duckdb.DuckDBPyConn
         "allow_unsigned_extensions": "true",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
+        # A table name in SQL never means a variable of the program around it.
+        "python_enable_replacements": "false",
         "memory_limit": settings.memory_limit,
         "preserve_insertion_order": "false",
         "temp_directory": str(_spill(address.folder)),

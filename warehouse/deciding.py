@@ -25,7 +25,7 @@ from schemas.identity import decision_set_id, settings_hash
 from schemas.settings import DecideSettings
 from schemas.units import LOOKS_KINDS
 from warehouse.commits import Committer
-from warehouse.connection import first_row
+from warehouse.connection import first_row, sql_text
 from warehouse.state import changed_at
 
 _SQL = files("warehouse") / "sql" / "decide"
@@ -70,11 +70,13 @@ class Question:
 
 def known_set(connection: duckdb.DuckDBPyConnection, question: Question) -> str | None:
     """The decision set of this question if the inputs have not changed since, else None."""
+    # Literals, not parameters: binding one makes DuckDB import pandas, half of what a rerun with
+    # nothing to do takes. Both are ours, a hex digest and an integer.
     row = first_row(
         connection,
-        "SELECT decision_set_id FROM decision_sets WHERE rule_hash = ? AND snapshot_id >= ? "
+        f"SELECT decision_set_id FROM decision_sets WHERE rule_hash = "
+        f"{sql_text(question.rule_hash())} AND snapshot_id >= {changed_at(connection, INPUTS)} "
         "ORDER BY snapshot_id DESC LIMIT 1",
-        [question.rule_hash(), changed_at(connection, INPUTS)],
     )
     return row[0] if row else None
 
