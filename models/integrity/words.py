@@ -96,59 +96,57 @@ def lemma_of(word: str) -> str:
 def analyse(prompt: str) -> Prompt:
     """Words of `prompt` with lemmas and negation.  Any text is fine; "" has no words."""
     text = _SYNTAX.sub(lambda match: " " * len(match.group()), prompt)
-    raw: list[tuple[str, str, int, int, int, bool]] = []
+    words: list[Word] = []
+    hyphens: set[int] = set()  # words that hang on the one before
+    places: dict[str, tuple[int, ...]] = {}
     clause, last = 0, 0
-    for match in _WORD.finditer(text):
+    for index, match in enumerate(_WORD.finditer(text)):
         start, end = match.span()
         between = text[last:start]
-        if between != " " and _BREAK.search(between):
-            clause += 1
-        raw.append((match.group().lower(), lemma_of(match.group()), start, end, clause,
-                    between == "-"))  # fmt: skip
+        if between != " ":
+            clause += _BREAK.search(between) is not None
+            if between == "-":
+                hyphens.add(index)
+        lower, lemma = _lower_and_lemma(match.group())
+        words.append(Word(lower, lemma, start, end, clause, False))
+        places[lemma] = (*places[lemma], index) if lemma in places else (index,)
         last = end
-    negated = _negated(raw) if _HAS_CUE.search(text) else [False] * len(raw)
-    words = tuple(
-        Word(word, lemma, start, end, number, negated[index])
-        for index, (word, lemma, start, end, number, _) in enumerate(raw)
-    )
-    places: dict[str, list[int]] = {}
-    for index, word in enumerate(words):
-        places.setdefault(word.lemma, []).append(index)
-    return Prompt(prompt, words, {lemma: tuple(where) for lemma, where in places.items()})
+    if _HAS_CUE.search(text):
+        for index in _negated(words, hyphens):
+            words[index] = words[index]._replace(negated=True)
+    return Prompt(prompt, tuple(words), places)
 
 
-def _negated(raw: list[tuple[str, str, int, int, int, bool]]) -> list[bool]:
-    """Which words a cue reaches: to the end of its clause, a preposition, or "and a …"."""
-    flags = [False] * len(raw)
+@lru_cache(maxsize=32_768)
+def _lower_and_lemma(word: str) -> tuple[str, str]:
+    return word.lower(), lemma_of(word)
+
+
+def _negated(words: list[Word], hyphens: set[int]) -> list[int]:
+    """Indices of words a cue reaches: to the end of its clause, a preposition, or "and a …"."""
+    found: list[int] = []
     reach, reached, clause = False, False, -1
-    for index, (word, lemma, _, _, number, hyphen) in enumerate(raw):
-        following = raw[index + 1][0] if index + 1 < len(raw) else ""
-        if number != clause:
-            # "without a dog, cat or bird": a list goes on only if it was opened by a cue and
-            # the clause is one bare word; too rare to guess, so a comma ends the reach.
-            reach, reached, clause = False, False, number
-        if hyphen and lemma in _AFTER_CUES and index:
-            flags[index - 1] = True
+    for index, word in enumerate(words):
+        text = word.text
+        following = words[index + 1].text if index + 1 < len(words) else ""
+        if word.clause != clause:
+            # "without a dog, cat or bird": whether a list goes on is too rare to guess, so a
+            # comma ends the reach.
+            reach, reached, clause = False, False, word.clause
+        if index in hyphens and text in _AFTER_CUES:
+            found.append(index - 1)
             continue
-        if word in _CUES or lemma == "not":
-            # "not only" affirms; "no 1" and "no. 5" name things.
-            if following in ("only", "just", "1") or (word == "un" and not _glued(raw, index)):
-                continue
-            reach, reached = True, False
-            continue
-        if word == "free" and following == "of":
-            reach, reached = True, False
+        if text in _CUES or word.lemma == "not" or (text == "free" and following == "of"):
+            # "not only" affirms; "no 1" and "no. 5" name things; "un" must be a prefix.
+            affirms = following in ("only", "just", "1")
+            if not affirms and (text != "un" or index + 1 in hyphens):
+                reach, reached = True, False
             continue
         if not reach:
             continue
-        if reached and (word in _ENDERS or (word == "and" and following in _ARTICLES)):
+        if reached and (text in _ENDERS or (text == "and" and following in _ARTICLES)):
             reach = False
             continue
-        flags[index] = True
-        reached = reached or (word not in _ARTICLES and word not in ("any", "of", "to", "be"))
-    return flags
-
-
-def _glued(raw: list[tuple[str, str, int, int, int, bool]], index: int) -> bool:
-    """Whether the next word hangs on by a hyphen ("un-happy")."""
-    return index + 1 < len(raw) and raw[index + 1][5]
+        found.append(index)
+        reached = reached or (text not in _ARTICLES and text not in ("any", "of", "to", "be"))
+    return found

@@ -160,11 +160,13 @@ def _plain(text: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"[()\[\]{}]", "", text)).strip()
 
 
+@lru_cache(maxsize=64)
 def syntax_of(prompt: str) -> Counter[str]:
     """Everything an edit must carry over letter by letter, with how often."""
     return Counter(match.group() for match in PROTECTED.finditer(prompt))
 
 
+@lru_cache(maxsize=256)
 def estimated_tokens(text: str) -> int:
     """About how many tokens a CLIP text encoder takes, two special ones included; errs upwards."""
     count = 2

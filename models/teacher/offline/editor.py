@@ -140,11 +140,12 @@ def _draft(reading: Reading, pools: Pools, kind: EditKind, budget: int) -> Draft
 
 def _proposal(raw: str, draft: Draft, pools: Pools, kind: EditKind) -> Proposal:
     clause, template = clause_of(draft, pools)
+    keeps_content = draft.kind is EditKind.BEAUTIFY or bool(draft.looks)
     return Proposal(
         instruction=dress(clause, pools, follow_up=kind is EditKind.FOLLOW_UP),
         kind=kind,
         target_prompt=draft.target,
-        intent=intent_of(raw if draft.kind is EditKind.BEAUTIFY else draft.target, draft.looks),
+        intent=intent_of(raw if keeps_content else draft.target),
         units=units_between(raw, draft.target, draft.adds, draft.removes),
         template=template,
     )

@@ -7,10 +7,12 @@ in a park"), `tag` ("oil painting", "by Greg Rutkowski") or `syntax` (`<lora:…
 """
 
 import re
-from typing import Literal, NamedTuple
+from bisect import bisect_left
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeVar
 
 from models.integrity.lexicon import word_sets
-from models.integrity.phrases import Parsed, Phrase, noun_class, parse
+from models.integrity.phrases import Parsed, Phrase, Token, noun_class, parse
 from models.integrity.words import lemma_of
 
 SegmentKind = Literal["content", "tag", "syntax"]
@@ -95,6 +97,7 @@ def _editable(reading: Reading) -> tuple[Phrase, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=64)
 def read(prompt: str) -> Reading:
     """Segments, phrases and protected places of a prompt; any text is fine."""
     protected = tuple(match.span() for match in PROTECTED.finditer(prompt))
@@ -134,14 +137,23 @@ def _segments(
     return [Segment(start, end, text, _kind(text, start, parsed, before))]
 
 
+T = TypeVar("T", Token, Phrase)
+
+
+def _between(items: tuple[T, ...], start: int, end: int) -> tuple[T, ...]:
+    """Those that start in `[start, end)`; they come in order."""
+    first = bisect_left(items, start, key=lambda item: item.start)
+    return items[first : bisect_left(items, end, key=lambda item: item.start)]
+
+
 def _kind(text: str, start: int, parsed: Parsed, before: list[Segment]) -> SegmentKind:
     if not re.search(r"\w", text):
         return "syntax"
     if _TAG_START.match(text):
         return "tag"
     end = start + len(text)
-    tokens = [token for token in parsed.tokens if start <= token.start < end]
-    phrases = [phrase for phrase in parsed.phrases if start <= phrase.start < end]
+    tokens = _between(parsed.tokens, start, end)
+    phrases = _between(parsed.phrases, start, end)
     sets = word_sets()
     if before and all(
         token.lower in sets.style or lemma_of(token.lower) in sets.style

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.integrity import extract_units
@@ -47,6 +47,7 @@ def test_a_wish_that_names_nothing_adds_nothing() -> None:
     assert units == (Unit("keep", "cat"),)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=200), st.none() | st.text(max_size=200))
 def test_any_text_has_units(raw: str, instruction: str, target: str | None) -> None:
     for unit in extract_units(raw, instruction, target):

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.integrity import content_integrity, find_unit
@@ -119,6 +119,7 @@ hostile = st.one_of(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(hostile, hostile, st.sampled_from(("keep", "add", "remove")))
 def test_any_text_gets_a_score(unit: str, prompt: str, role: str) -> None:
     result = content_integrity(((role, unit),), prompt)
