@@ -2,7 +2,7 @@
 
 Imports of anything heavy happen inside the commands, so that `diffchat --help` answers at once.
 Exit codes: 0 done, 2 wrong settings or input, 3 warehouse, 4 teacher, 5 budget reached,
-6 model, 7 audit failed, 130 interrupted (`schemas.errors`).
+6 model, 7 audit failed, 8 Prefect's server or worker, 130 interrupted (`schemas.errors`).
 """
 
 import sys

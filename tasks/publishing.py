@@ -8,10 +8,18 @@ from prefect import task
 
 from schemas.errors import AuditFailed
 from schemas.records import PUBLISHED_ROWS
+from tasks.artifacts import show_audit
 from tasks.plan import Run, decide_arguments, lake_of, plan_of
 from warehouse import Warehouse
 
 PREVIOUS = "SELECT edit_kind FROM instructpe"
+# What each stage of a build stages, and when a row of it was made.
+INCREMENTS = {
+    "raw_prompts": "collected_at",
+    "triples": "created_at",
+    "renders": "rendered_at",
+    "scores": "scored_at",
+}
 
 
 @task(name="publish", persist_result=False)
@@ -39,17 +47,28 @@ def publish(run: Run) -> dict[str, Any]:
 
 
 def audit(lake: Warehouse, run: Run, candidate: pa.Table, folder: Path) -> None:
-    """Judge a candidate against the version that stands; raises AuditFailed."""
-    from tasks.audit import audit_candidate
+    """Judge what the build staged, and the candidate against the version that stands.
+
+    Raises AuditFailed with all that does not hold.
+    """
+    from tasks.audit import audit_candidate, audit_increment
 
     latest = lake.latest()
     number = pa.array([latest["version"] + 1 if latest else 1] * len(candidate), pa.int64())
     candidate = candidate.add_column(0, "version", number).cast(PUBLISHED_ROWS)
     previous = lake.query(PREVIOUS) if latest else None
-    result = audit_candidate(candidate, previous, run.settings.publish, folder)
-    if not result.passed:
-        failures = "\n".join(f"  {failure}" for failure in result.failures)
-        raise AuditFailed(
-            f"The audit failed, so nothing is published; readers see what they saw before.\n"
-            f"{failures}\nReport: {result.report_path}"
-        )
+    results = [audit_candidate(candidate, previous, run.settings.publish, folder)]
+    for table, made_at in INCREMENTS.items():
+        rows = lake.query(f"FROM {table} WHERE {made_at} >= $1", [run.started_at])
+        if rows.num_rows:
+            results.append(audit_increment(table, rows, Path(run.home)))
+    failed = [result for result in results if not result.passed]
+    if not failed:
+        return
+    show_audit(failed[0].report_path)
+    failures = "\n".join(f"  {failure}" for result in failed for failure in result.failures)
+    reports = "\n".join(f"  {result.report_path}" for result in failed)
+    raise AuditFailed(
+        "The audit failed, so nothing is published; readers see what they saw before.\n"
+        f"{failures}\nReports:\n{reports}"
+    )

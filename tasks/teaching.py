@@ -77,7 +77,7 @@ def ask_rows(lake: Warehouse, run: Run, stage: str, rows: list[Row], budget: Bud
 
         try:
             asking = ask(requests, settings, arrived, budget=budget, base_url=base_url)
-            with concurrency("teacher", occupy=1, strict=False):
+            with concurrency("teacher", occupy=settings.concurrency, strict=False):
                 summary = asyncio.run(asking)
         finally:
             journal.ingest()
