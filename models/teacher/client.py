@@ -110,9 +110,9 @@ async def ask(
         return Summary()  # without importing the client, which takes a second
     url = url_of(settings, base_url)
     key = key_of(settings, url)
-    async with connect(settings, url, key) as client:
+    async with await connect(settings, url, key) as client:
         budget = budget or Budget.of(settings)
-        run = _Run(client, key, settings, on_answer, read or _reader(settings), budget, public(url))
+        run = _Run(client, key, settings, on_answer, read or _reader(settings), budget, url)
         await run.all(first, fresh)
     return run.summary
 
@@ -134,11 +134,12 @@ class _Run:
         on_answer: OnAnswer,
         read: Read,
         budget: Budget,
-        where: str,
+        base_url: str,
     ) -> None:
         from httpx2 import Response
 
-        self.client, self.key, self.where = client, key, where
+        self.client, self.key, self.where = client, key, public(base_url)
+        self.url = f"{base_url}/chat/completions"  # absolute: it is parsed once less
         self.settings, self.on_answer, self.read, self.budget = settings, on_answer, read, budget
         self.summary = Summary()
         self.throttle = Throttle(settings.concurrency)
@@ -232,7 +233,7 @@ class _Run:
         try:
             async with asyncio.timeout(self.settings.timeout_s):
                 response = await self.client.post(
-                    "/chat/completions", content=job.payload, cast_to=self.response
+                    self.url, content=job.payload, cast_to=self.response
                 )
         except Exception as error:  # `of_exception` raises again what it does not know
             return of_exception(error, self.settings, self.key)

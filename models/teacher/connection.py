@@ -74,17 +74,18 @@ def public(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
-def connect(settings: TeacherSettings, base_url: str, key: str) -> "AsyncOpenAI":
+async def connect(settings: TeacherSettings, base_url: str, key: str) -> "AsyncOpenAI":
     """An `openai` client that reads no more than `most_bytes` of any answer.
 
     Retries are the caller's: each attempt must be a row.
     """
+    from httpx2 import Response
     from openai import AsyncOpenAI
 
-    from models.teacher.lean_http import LeanHttp
+    from models.teacher.lean_http import WARM_UP, LeanHttp
 
     connect_s = min(CONNECT_S, settings.timeout_s)
-    return AsyncOpenAI(
+    client = AsyncOpenAI(
         base_url=base_url,
         api_key=key,
         max_retries=0,
@@ -93,3 +94,5 @@ def connect(settings: TeacherSettings, base_url: str, key: str) -> "AsyncOpenAI"
         default_headers={"Accept-Encoding": "identity", "Content-Type": "application/json"},
         http_client=LeanHttp(base_url, settings.timeout_s, connect_s, most_bytes(settings)),
     )
+    await client.post(str(WARM_UP), cast_to=Response)
+    return client
