@@ -5,7 +5,7 @@ from typing import Any
 from prefect import task
 
 from tasks.artifacts import announce, show_audit, show_examples, show_funnel
-from tasks.plan import Run, lake_of, plan_of
+from tasks.plan import Run, lake_of, pending, plan_of
 from warehouse import Warehouse
 
 EXAMPLES = """
@@ -28,6 +28,7 @@ def report(run: Run, published: dict[str, Any]) -> dict[str, Any]:
     show_examples(examples(lake, run))
     if published["new"] and latest:
         announce(latest["version"], run.settings.profile, latest["rows"])
+    pending(lake, plan_of(run.settings))  # remembered, so that a rerun knows at once
     return {
         "build_id": run.build_id,
         "version": published["version"],
