@@ -47,14 +47,15 @@ class Recipe:
     style: str = "classic"  # drawing style
     seed: int = 2  # of data, weights, captions and noise
     pictures: int = 20_000  # each is worded and noised anew every time
-    steps: int = 3_000
+    steps: int = 2_150
     batch: int = 24
     peak: float = 1e-3  # learning rate
     channels: tuple[int, int] = (128, 192)  # of the UNet at 8x8 and 4x4
     text_steps: int = 350  # of teaching the text encoder its words before the UNet sees them
     caption_dropout: float = 0.1  # share trained without caption, for guidance
-    object_weight: float = 3.0  # extra loss weight of a cell that is all object
-    export_every: int = 400  # steps between usable intermediate folders
+    object_weight: float = 8.0  # extra loss weight of a cell that is all object
+    decay: float = 0.45  # share of the steps over which the learning rate falls to 0
+    export_every: int = 300  # steps between usable intermediate folders
 
 
 SD = Recipe()
@@ -192,8 +193,14 @@ def _batches(
     clean = autoencoder.latents(recipe.pictures, recipe.seed, recipe.style)
     cells = 1 + recipe.object_weight * masks(recipe.pictures, recipe.seed, recipe.style)
     scenes = [scene_of(recipe.seed, index)[0] for index in range(recipe.pictures)]
-    # A third of the flawed pictures is enough to learn the flaws, which are easy.
-    used = np.array([i for i, scene in enumerate(scenes) if not scene.flaws or i % 3 == 0])
+    # Finishes and flaws are easy, shapes are not: a third of the flawed pictures and half of the
+    # finished ones are enough.
+    used = np.array(
+        [
+            i for i, scene in enumerate(scenes)
+            if (not scene.flaws or i % 3 == 0) and (not scene.finishes or i % 2 == 0)
+        ]
+    )  # fmt: skip
     for step, order in enumerate(batches(len(used), recipe.batch, recipe.seed, start), start):
         chosen = used[order]
         chosen = chosen[rank::ranks]
@@ -243,7 +250,7 @@ def train(steps: int | None = None, *, recipe: Recipe = SD) -> Path:
             break
         generator = torch.Generator().manual_seed((recipe.seed * 100_003 + step) * ranks + rank)
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, recipe.peak, warmup=100, decay=0.3)
+            group["lr"] = learning_rate(step, steps, recipe.peak, warmup=100, decay=recipe.decay)
         loss = weighted_loss(networks, scheduler, clean, ids, cells, generator)
         optimise(loss, networks, optimiser)
         average.update(step)
