@@ -1,11 +1,9 @@
 """`diffchat export` and `diffchat import`: datasets out and triples in."""
 
 from pathlib import Path
-from typing import Any
 
 from app.console import note, print_json
-from schemas.settings import Settings, SourceSettings, home
-from schemas.units import Unit
+from schemas.settings import Settings, home
 from warehouse import Warehouse
 
 
@@ -26,28 +24,18 @@ def run_import(
 ) -> None:
     """Append the triples of each file; every row refused is a row of `rejections`."""
     from models.collect.triples import read_triples
-    from models.integrity import extract_units
-    from models.teacher.rules import violations
     from models.tis import load_token_counter
     from tasks.plan import plan_of
 
     tis = plan_of(settings).tis
-    counter = load_token_counter(settings.tis) if tis else None
-    budget = tis.token_budget if tis else None
-
-    def check(triple: dict[str, Any]) -> list[str]:
-        texts = [triple[name] for name in ("raw_prompt", "instruction", "target_prompt", "intent")]
-        units = [Unit(**unit) for unit in triple["units"]]
-        return violations(*texts, units, counter, budget)
-
+    encoder = {
+        "count_tokens": load_token_counter(settings.tis) if tis else None,
+        "token_budget": tis.token_budget if tis else None,
+    }
     totals: dict[str, int] = {}
     with Warehouse.open(settings.warehouse, home()) as lake:
         for file in files:
-            source = SourceSettings(location=file, licence=licence)
-            found = read_triples(
-                source, settings.collect, extract_units, check, counter, budget, limit=limit
-            )
-            tables = found._asdict()
+            tables = read_triples(file, licence, settings.collect, limit=limit, **encoder)
             sources = tables.pop("sources")  # last: it says that all the rest is there
             for name, count in lake.append_all(tables).items():
                 totals[name] = totals.get(name, 0) + count

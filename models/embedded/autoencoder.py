@@ -45,7 +45,8 @@ def build() -> Any:
     """An untrained `AutoencoderKL` of this project's size."""
     from diffusers import AutoencoderKL
 
-    return AutoencoderKL(
+    kind: Any = AutoencoderKL  # diffusers' annotations take tuples of one element only
+    return kind(
         block_out_channels=CHANNELS,
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,

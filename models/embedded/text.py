@@ -45,7 +45,8 @@ def build_tokenizer() -> Any:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*alphabet, *(f"{c}</w>" for c in alphabet), *("".join(pair) for pair in merges)]
     tokens = list(dict.fromkeys([*tokens, "<|startoftext|>", "<|endoftext|>"]))
-    return CLIPTokenizer(
+    kind: Any = CLIPTokenizer  # its annotation of merges knows no pairs
+    return kind(
         vocab={token: index for index, token in enumerate(tokens)},
         merges=merges,
         unk_token="<|endoftext|>",
@@ -81,7 +82,8 @@ def text_config(tokenizer: Any, *, width: int = WIDTH, layers: int = 2) -> Any:
     """The configuration of a text encoder for this tokenizer."""
     from transformers import CLIPTextConfig
 
-    return CLIPTextConfig(
+    kind: Any = CLIPTextConfig  # `attn_implementation` is read, but not annotated
+    return kind(
         vocab_size=len(tokenizer),
         hidden_size=width,
         intermediate_size=2 * width,

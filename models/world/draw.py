@@ -4,7 +4,9 @@ The layout depends on the seed, never on the words: the picture before and after
 every choice that the edit does not touch.  It varies little, because variety in layout is what a
 small diffusion model spends most of its training on.  Two styles: `classic` (curves) and
 `papercut` (straight edges, white rims, another palette), the second for transfer tests.  Leaves out
-how good a picture looks (`models.world.taste`).  Contact sheet: `python -m models.world.draw sheet.png`.
+how good a picture looks (`models.world.taste`).  A contact sheet:
+
+    python -m models.world.draw sheet.png
 """
 
 import sys
@@ -125,8 +127,8 @@ def _compose(
     if "neon glow" in scene.finishes:
         halo = np.asarray(layer.getchannel("A").filter(ImageFilter.GaussianBlur(3.2)), np.float32)
         across = np.linspace(0, 1, SIZE, dtype=np.float32)[None, :, None]
-        tint = (1 - across) * np.float32([1.0, 0.15, 0.85]) + across * np.float32([0.1, 0.95, 1.0])
-        picture = picture * np.float32([0.5, 0.42, 0.62])
+        tint = (1 - across) * _rgb(1.0, 0.15, 0.85) + across * _rgb(0.1, 0.95, 1.0)
+        picture = picture * _rgb(0.5, 0.42, 0.62)
         picture = picture + 1.5 * (halo / 255)[..., None] * tint
         colour = np.clip(colour * 1.2 + 0.06, 0, 1)
     if "soft shadows" in scene.finishes:
@@ -141,7 +143,7 @@ def _compose(
     if "crisp outlines" in scene.finishes:
         edge = np.asarray(layer.getchannel("A").filter(ImageFilter.MaxFilter(3)), np.float32)
         edge = (edge / 255)[..., None]
-        picture = picture * (1 - edge) + edge * np.float32([0.06, 0.05, 0.09])
+        picture = picture * (1 - edge) + edge * _rgb(0.06, 0.05, 0.09)
     return picture * (1 - alpha) + colour * alpha
 
 
@@ -179,7 +181,7 @@ def _weather(picture: np.ndarray, weather: str, seed: int) -> np.ndarray:
     if weather == "fog":
         rows, _ = _grid()
         veil = (0.3 + 0.4 * np.exp(-(((rows - 0.58) / 0.24) ** 2)))[..., None]
-        return picture * (1 - veil) + veil * np.float32([0.8, 0.82, 0.85])
+        return picture * (1 - veil) + veil * _rgb(0.8, 0.82, 0.85)
     drops = rng(seed, "drops")
     mask = Image.new("L", (SIZE * 2, SIZE * 2))
     pen = ImageDraw.Draw(mask)
@@ -192,8 +194,13 @@ def _weather(picture: np.ndarray, weather: str, seed: int) -> np.ndarray:
             pen.ellipse((x - r, y - r, x + r, y + r), fill=235)
     fall = np.asarray(mask.reduce(2), dtype=np.float32)[..., None] / 255
     if weather == "rain":
-        picture = picture * np.float32([0.72, 0.76, 0.82])
-    return picture * (1 - fall) + fall * np.float32([0.86, 0.92, 1.0])
+        picture = picture * _rgb(0.72, 0.76, 0.82)
+    return picture * (1 - fall) + fall * _rgb(0.86, 0.92, 1.0)
+
+
+def _rgb(red: float, green: float, blue: float) -> np.ndarray:
+    """A colour, or a gain for each channel, as float32 (3,)."""
+    return np.array((red, green, blue), dtype=np.float32)
 
 
 def _grade(picture: np.ndarray, scene: Scene, seed: int) -> np.ndarray:
@@ -202,11 +209,11 @@ def _grade(picture: np.ndarray, scene: Scene, seed: int) -> np.ndarray:
         rows, columns = _grid()
         x, y = sun_position(seed, scene.time or "")
         glow = np.exp(-(((columns - x) ** 2 + (rows - y) ** 2) / 0.12))[..., None]
-        picture = picture * np.float32([1.14, 1.0, 0.7]) + 0.5 * glow * np.float32([1.0, 0.78, 0.3])
+        picture = picture * _rgb(1.14, 1.0, 0.7) + 0.5 * glow * _rgb(1.0, 0.78, 0.3)
     if "pastel tones" in scene.finishes:
         grey = picture.mean(axis=2, keepdims=True)
         picture = grey + 0.7 * (picture - grey)
-        picture = 0.56 * picture + 0.44 * np.float32([0.98, 0.85, 0.93])
+        picture = 0.56 * picture + 0.44 * _rgb(0.98, 0.85, 0.93)
     if "vivid colors" in scene.finishes:
         grey = picture.mean(axis=2, keepdims=True)
         picture = 0.5 + 1.14 * (grey + 1.65 * (picture - grey) - 0.5)
