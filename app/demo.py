@@ -10,7 +10,7 @@ from typing import Any
 from app.build import run_build
 from app.console import console
 
-DEMO_PROMPTS = 240  # about 4 minutes of rendering on two cores
+DEMO_PROMPTS = 150  # about 2 minutes of rendering on two cores
 SMALL_PROMPTS = 48
 
 
