@@ -53,7 +53,7 @@ _OPTIONAL: dict[str, set[str]] = {
         *("error", "answer", "model", "prompt_tokens", "completion_tokens", "cost_usd"),
         *("latency_ms", "raw_prompt_id", "subject"),
     },
-    "triples": {"parent_triple_id", "minhash", "intent"},
+    "triples": {"parent_triple_id", "minhash", "intent", "target_tokens"},
     "tis_models": {"token_budget"},
     "renders": {"error", "image_sha256", "width", "height"},
     "scores": {"intent", "value", "error"},

@@ -1,5 +1,6 @@
 """Decide over the stored scores, audit the candidate version, publish it in one commit."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tasks.plan import Run, decide_arguments, lake_of, plan_of
 from warehouse import Warehouse
 
 PREVIOUS = "SELECT edit_kind FROM instructpe"
-# What each stage of a build stages, and when a row of it was made.
+# What stages have added, and when a row of it was made.
 INCREMENTS = {
     "raw_prompts": "collected_at",
     "triples": "created_at",
@@ -47,9 +48,10 @@ def publish(run: Run) -> dict[str, Any]:
 
 
 def audit(lake: Warehouse, run: Run, candidate: pa.Table, folder: Path) -> None:
-    """Judge what the build staged, and the candidate against the version that stands.
+    """Judge what was staged since the last version, and the candidate against that version.
 
-    Raises AuditFailed with all that does not hold.
+    Since the version and not since the start of this build: rows that fail are judged again by the
+    next build.  Raises AuditFailed with all that does not hold.
     """
     from tasks.audit import audit_candidate, audit_increment
 
@@ -58,8 +60,9 @@ def audit(lake: Warehouse, run: Run, candidate: pa.Table, folder: Path) -> None:
     candidate = candidate.add_column(0, "version", number).cast(PUBLISHED_ROWS)
     previous = lake.query(PREVIOUS) if latest else None
     results = [audit_candidate(candidate, previous, run.settings.publish, folder)]
+    since = latest["published_at"] if latest else datetime.min.replace(tzinfo=UTC)
     for table, made_at in INCREMENTS.items():
-        rows = lake.query(f"FROM {table} WHERE {made_at} >= $1", [run.started_at])
+        rows = lake.query(f"FROM {table} WHERE {made_at} > $1", [since])
         if rows.num_rows:
             # DuckDB names list items and time zones its own way; the record's types are meant.
             results.append(audit_increment(table, rows.cast(TABLES[table][0]), Path(run.home)))
