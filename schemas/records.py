@@ -194,6 +194,45 @@ REMOVALS = _schema(
     removed_at=TIME,
 )
 
+MODEL_VERSIONS = _schema(
+    model_id=ID,  # content id of what determines the weights
+    method=TEXT,  # sft, ppo, rloo, grpo
+    base=TEXT,  # folder or hub id that training began from
+    base_hash=TEXT,  # of its files
+    parent_model_id=ID,  # null where the base is no model of ours
+    dataset_version=pa.int64(),
+    snapshot_id=pa.int64(),
+    settings=TEXT,  # canonical JSON
+    settings_hash=TEXT,
+    seed=pa.int64(),
+    status=TEXT,  # ok, diverged (the last good checkpoint is kept)
+    folder=TEXT,  # below $DIFFCHAT_HOME
+    weights_hash=TEXT,
+    metrics=TEXT,  # canonical JSON
+    code_revision=TEXT,
+    trained_at=TIME,
+)
+TRAINING_LOG = _schema(
+    model_id=ID,
+    step=pa.int64(),
+    term=TEXT,  # loss, reward, kl, …
+    value=pa.float64(),
+)
+TRAINING_SAMPLES = _schema(
+    model_id=ID,
+    step=pa.int64(),
+    sample=pa.int32(),
+    triple_id=ID,
+    row_kind=TEXT,  # on_policy, positive, hard_negative
+    raw_prompt=TEXT,
+    instruction=TEXT,
+    prompt=TEXT,  # what the policy wrote
+    integrity=pa.float64(),
+    reward=pa.float64(),
+    raw_images=pa.list_(TEXT),  # SHA-256 of the renders, by seed; null: the reward was not rendered
+    images=pa.list_(TEXT),
+)
+
 # Table name → (schema, the column that is unique). DuckLake refuses PRIMARY KEY; commits anti-join.
 TABLES: dict[str, tuple[pa.Schema, tuple[str, ...]]] = {
     "sources": (SOURCES, ("source_id", "fingerprint")),
@@ -213,4 +252,7 @@ TABLES: dict[str, tuple[pa.Schema, tuple[str, ...]]] = {
     "published_rows": (PUBLISHED_ROWS, ("version", "triple_id")),
     "builds": (BUILDS, ("build_id",)),
     "removals": (REMOVALS, ("removed_id",)),
+    "model_versions": (MODEL_VERSIONS, ("model_id",)),
+    "training_log": (TRAINING_LOG, ("model_id", "step", "term")),
+    "training_samples": (TRAINING_SAMPLES, ("model_id", "step", "sample")),
 }

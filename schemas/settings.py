@@ -11,18 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from schemas.base import Frozen
 from schemas.errors import SettingsError
 from schemas.identity import settings_hash
+from schemas.training import RlSettings, SftSettings, StudentSettings
 from schemas.units import EditKind
 
 PROFILES = Path(__file__).resolve().parent.parent / "profiles"
 ENV_PREFIX = "DIFFCHAT_"
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class SourceSettings(Frozen):
@@ -175,6 +173,9 @@ class Settings(Frozen):
     scorers: tuple[ScorerSettings, ...] = ()
     decide: DecideSettings = DecideSettings()
     publish: PublishSettings = PublishSettings()
+    student: StudentSettings = StudentSettings()
+    sft: SftSettings = SftSettings()
+    rl: RlSettings = RlSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
 
     def hash(self) -> str:
