@@ -1,90 +1,190 @@
-"""A student is loaded complete or refused, and answers the same from the same seed."""
+"""A student that answers: the same for the same seed, and clear about folders it cannot use."""
 
-import json
 import shutil
 
 import pytest
 import torch
 
-from models.train.policy import DEFAULT_TEMPLATE, load_policy, takes_system, without_system
-from schemas.chat import SYSTEM, messages_of
-from schemas.errors import ModelError
-from tests.models.train import toy
+from models.train.policy import load_policy
+from models.train.template import DEFAULT_TEMPLATE, answer_text, render
+from schemas.chat import SYSTEM, Turn, messages_of
+from schemas.errors import ModelError, PromptTooLong
+from schemas.training import StudentSettings
+from tests.models.train.miniatures import NO_SYSTEM, student, tokenizer
 
-ASKED = [messages_of("blue car", "add gold"), messages_of("red tree", "at night")]
+CPU = StudentSettings(device="cpu", max_new_tokens=12)
+ASKED = [
+    messages_of("a cat", "make it night"),
+    messages_of("a red house in the rain", "add a dog"),
+    messages_of("a cat", "add a car", [Turn("make it red", "a red cat")]),
+]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    student = toy.policy(0)
-    path = tmp_path_factory.mktemp("student")
-    student.model.save_pretrained(path)
-    student.tokenizer.save_pretrained(path)
-    return path
+    return student(tmp_path_factory.mktemp("student"))
 
 
-def test_answers_depend_on_the_seed_alone_and_not_on_the_batch(folder):
-    policy = load_policy(str(folder))
-    both = policy.rewrite(ASKED, max_new_tokens=6)
-    assert [policy.rewrite([one], max_new_tokens=6)[0] for one in ASKED] == both
-    sampled = policy.rewrite(ASKED, n=3, temperature=1.0, seed=5, max_new_tokens=6)
-    assert [len(answers) for answers in sampled] == [3, 3]
+@pytest.fixture(scope="module")
+def policy(folder):
+    return load_policy(str(folder), CPU)
+
+
+def test_greedy_answers_do_not_depend_on_the_batch_they_are_in(policy):
+    together = policy.rewrite(ASKED)
+    alone = [policy.rewrite([one])[0] for one in ASKED]
+    assert together == alone
+    assert all(0 <= answer.tokens <= 12 for (answer,) in together)
+
+
+def test_greedy_is_the_argmax_of_the_model_itself(policy):
+    ids = policy.encode(ASKED[0])
+    for _ in range(12):
+        logits = policy.model(torch.tensor([ids])).logits[0, -1]
+        ids.append(int(logits.argmax()))
+        if ids[-1] == policy.tokenizer.eos_token_id:
+            break
+    new = ids[len(policy.encode(ASKED[0])) :]
+    expected = policy.tokenizer.decode(new, skip_special_tokens=True).strip()
+    assert policy.rewrite(ASKED[:1])[0][0].prompt == expected
+
+
+def test_samples_follow_the_seed_and_leave_the_callers_random_state(policy):
+    torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    assert policy.rewrite(ASKED, n=3, temperature=1.0, seed=5, max_new_tokens=6) == sampled
-    assert policy.rewrite(ASKED, n=3, temperature=1.0, seed=6, max_new_tokens=6) != sampled
-    assert torch.equal(torch.random.get_rng_state(), before), "sampling left the process's state"
+    first = policy.rewrite(ASKED, n=4, temperature=1.0, seed=1)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert first == policy.rewrite(ASKED, n=4, temperature=1.0, seed=1)
+    assert first != policy.rewrite(ASKED, n=4, temperature=1.0, seed=2)
+    assert [len(answers) for answers in first] == [4, 4, 4]
+    assert len({answer.prompt for answer in first[0]}) > 1
 
 
-def test_a_streamed_answer_is_the_greedy_one(folder):
-    policy = load_policy(str(folder))
-    pieces = list(policy.stream(ASKED[0], max_new_tokens=6))
-    assert "".join(pieces).strip() == policy.rewrite(ASKED[:1], max_new_tokens=6)[0][0].prompt
+def test_sampling_ignores_the_checkpoints_own_truncation(folder, tmp_path):
+    from transformers import GenerationConfig
+
+    other = tmp_path / "narrow"
+    shutil.copytree(folder, other)
+    GenerationConfig(do_sample=True, top_k=1, repetition_penalty=5.0).save_pretrained(other)
+    narrow, plain = load_policy(str(other), CPU), load_policy(str(folder), CPU)
+    wanted = plain.rewrite(ASKED, n=3, temperature=1.0, seed=3)
+    assert narrow.rewrite(ASKED, n=3, temperature=1.0, seed=3) == wanted
+    assert narrow.rewrite(ASKED) == plain.rewrite(ASKED)
 
 
-def test_what_does_not_fit_is_refused_with_the_reason(folder, tmp_path):
-    short = shutil.copytree(folder, tmp_path / "short")
-    data = (short / "model.safetensors").read_bytes()
-    (short / "model.safetensors").write_bytes(data[: len(data) // 2])
-    with pytest.raises(ModelError, match=r"model\.safetensors"):
-        load_policy(str(short))
-    pickled = shutil.copytree(folder, tmp_path / "pickled")
-    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
-    with pytest.raises(ModelError, match="pickle"):
-        load_policy(str(pickled))
-    wide = shutil.copytree(folder, tmp_path / "wide")
-    file = wide / "tokenizer.json"
-    content = json.loads(file.read_text())
-    content["model"]["vocab"] |= {f"more{i}": 32 + i for i in range(8)}
-    file.write_text(json.dumps(content))
-    with pytest.raises(ModelError, match="tokenizer has 40 tokens, the model embeds 32"):
-        load_policy(str(wide))
+def test_streamed_pieces_are_the_greedy_answer(policy):
+    assert "".join(policy.stream(ASKED[1])).strip() == policy.rewrite(ASKED[1:2])[0][0].prompt
 
 
-def test_a_conversation_longer_than_the_context_is_refused(folder):
-    with pytest.raises(ModelError, match="context of 64"):
-        load_policy(str(folder)).rewrite([messages_of("blue car " * 80, "x")])
+def test_a_reader_who_leaves_stops_the_model(policy):
+    pieces = policy.stream(ASKED[1], max_new_tokens=60)
+    next(pieces)
+    pieces.close()  # joins the thread; would wait for all 60 tokens, and a lost thread would hang
 
 
-def test_without_a_template_the_default_one_is_used(folder, tmp_path):
-    bare = shutil.copytree(folder, tmp_path / "bare")
-    for name in ("chat_template.jinja",):
-        (bare / name).unlink(missing_ok=True)
-    config = json.loads((bare / "tokenizer_config.json").read_text())
-    config.pop("chat_template", None)
-    (bare / "tokenizer_config.json").write_text(json.dumps(config))
-    policy = load_policy(str(bare))
+def test_a_failure_in_the_model_reaches_the_reader(policy, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(policy.model, "forward", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(policy.stream(ASKED[0]))
+
+
+def test_a_conversation_beyond_the_context_is_refused(policy):
+    with pytest.raises(PromptTooLong, match="128"):
+        policy.rewrite([messages_of("a cat " * 200, "add a dog")])
+
+
+def test_the_last_answer_is_cut_at_the_context_and_said_to_be_unfinished(tmp_path):
+    words = tokenizer()
+    room = len(words(render(words, ASKED[0]), add_special_tokens=False)["input_ids"]) + 3
+    policy = load_policy(str(student(tmp_path, context=room)), CPU)
+    answer = policy.rewrite(ASKED[:1])[0][0]
+    assert answer.tokens <= 3
+
+
+def test_a_tokenizer_without_template_gets_the_plain_one(tmp_path):
+    policy = load_policy(str(student(tmp_path, template=None)), CPU)
+    text = render(policy.tokenizer, ASKED[2])
     assert policy.tokenizer.chat_template == DEFAULT_TEMPLATE
-    assert takes_system(policy.tokenizer)
+    assert text.startswith(f"{SYSTEM}\n\n### User:\nPrompt: a cat\nInstruction: make it red")
+    assert text.endswith("### User:\nInstruction: add a car\n\n### Assistant:\n")
+    assert answer_text(policy.tokenizer, ASKED[2], "a red cat, a car") == "a red cat, a car</s>"
+    assert policy.rewrite(ASKED)
 
 
-def test_a_template_that_refuses_or_ignores_the_system_role_still_gets_its_text(folder):
-    policy = load_policy(str(folder))
-    refusing = (
-        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
-    )
-    for template in (refusing, "{% for m in messages[1:] %}{{ m['content'] }}{% endfor %}"):
-        policy.tokenizer.chat_template = template
-        assert not takes_system(policy.tokenizer)
-    merged = without_system(ASKED[0])
-    assert merged[0]["role"] == "user"
-    assert merged[0]["content"].startswith(SYSTEM)
+def test_a_template_without_system_role_gets_the_system_text_in_the_first_question(tmp_path):
+    policy = load_policy(str(student(tmp_path, template=NO_SYSTEM)), CPU)
+    text = render(policy.tokenizer, ASKED[0])
+    assert f"<|user|>{SYSTEM}\n\nPrompt: a cat\nInstruction: make it night</s>" in text
+    assert policy.rewrite(ASKED)
+
+
+def test_a_template_that_hides_answers_is_refused(tmp_path):
+    hiding = "{{ messages[0]['content'] }}{% if add_generation_prompt %}think{% endif %}"
+    with pytest.raises(ModelError, match="differently"):
+        load_policy(str(student(tmp_path, template=hiding)), CPU)
+
+
+def test_a_template_that_fails_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="chat template"):
+        load_policy(str(student(tmp_path, template="{{ raise_exception('never') }}")), CPU)
+
+
+def damaged(folder, tmp_path):
+    copy = tmp_path / "damaged"
+    shutil.copytree(folder, copy)
+    return copy
+
+
+def test_a_truncated_checkpoint_is_named(folder, tmp_path):
+    copy = damaged(folder, tmp_path)
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    with pytest.raises(ModelError, match=r"model\.safetensors"):
+        load_policy(str(copy), CPU)
+
+
+def test_a_checkpoint_that_lacks_tensors_is_not_filled_with_random_ones(folder, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    copy = damaged(folder, tmp_path)
+    state = load_file(copy / "model.safetensors")
+    lost = next(name for name in state if "layers.1" in name)
+    del state[lost]
+    save_file(state, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"layers\.1"):
+        load_policy(str(copy), CPU)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(folder, tmp_path):
+    copy = damaged(folder, tmp_path)
+    words = tokenizer()
+    words.add_tokens([f"<extra{i}>" for i in range(9)])
+    words.save_pretrained(copy)
+    with pytest.raises(ModelError, match="does not fit its model"):
+        load_policy(str(copy), CPU)
+
+
+def test_a_tokenizer_without_the_models_end_token_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="ends an answer with token 5000"):
+        load_policy(str(student(tmp_path, vocab_size=6000, eos_token_id=5000)), CPU)
+
+
+def test_pickles_are_refused_with_the_reason(folder, tmp_path):
+    copy = damaged(folder, tmp_path)
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="runs whatever code is in it"):
+        load_policy(str(copy), CPU)
+
+
+def test_an_adapter_alone_is_refused(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match="adapter without its base"):
+        load_policy(str(tmp_path), CPU)
+
+
+def test_a_folder_that_does_not_exist_is_named():
+    with pytest.raises(ModelError, match="no/such/student"):
+        load_policy("no/such/student", CPU)

@@ -1,0 +1,125 @@
+"""How a conversation becomes tokens: one place for training, sampling and chat.
+
+The student's own chat template is used, and is saved with every checkpoint, so `transformers`,
+`vllm serve` and `trl` make the same tokens.  A tokenizer without a template (BLOOM) gets
+`DEFAULT_TEMPLATE`; a template that refuses or drops the system role gets the system text at the
+head of the first user message.  Prompt and answer are tokenised apart, so that no token straddles
+their border and what is sampled from is exactly what was trained on.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from schemas.errors import ModelError
+
+Messages = Sequence[dict[str, str]]
+
+# Our choice, in the spirit of Alpaca's: words only, so that no vocabulary has to grow.
+DEFAULT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] + '\\n\\n' }}"
+    "{% elif message['role'] == 'user' %}{{ '### User:\\n' + message['content'] + '\\n\\n' }}"
+    "{% elif message['role'] == 'assistant' %}{{ '### Assistant:\\n' }}"
+    "{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}"
+    "{% if not loop.last %}{{ '\\n\\n' }}{% endif %}"
+    "{% else %}{{ raise_exception('unknown role ' + message['role']) }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '### Assistant:\\n' }}{% endif %}"
+)
+_PROBE = "zq system zq"
+
+
+def prepare_tokenizer(tokenizer: Any, name: str) -> Any:
+    """Left padding, a pad token and a chat template; returns the same tokenizer.
+
+    Raises ModelError if it has no end-of-sequence token, or a template that cannot hold a user's
+    message and an answer.
+    """
+    if tokenizer.eos_token_id is None:
+        raise ModelError(
+            f"The tokenizer of {name} has no end-of-sequence token, so an answer could not end: "
+            'set "eos_token" in its tokenizer_config.json.'
+        )
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = DEFAULT_TEMPLATE
+    question = [{"role": "user", "content": "a"}]
+    try:
+        render(tokenizer, question)
+        answer_text(tokenizer, question, "b")
+    except ModelError:
+        raise
+    except Exception as error:  # jinja's and the template's own
+        raise ModelError(
+            f"The chat template of {name} does not take a user's message and an answer: {error}"
+        ) from error
+    return tokenizer
+
+
+def takes_system(tokenizer: Any) -> bool:
+    """Whether the template keeps a system message."""
+    messages = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "a"}]
+    try:
+        return _PROBE in _apply(tokenizer, messages, add_generation_prompt=True)
+    except Exception:  # such templates raise jinja2's TemplateError, or fail on their own code
+        return False
+
+
+def render(tokenizer: Any, messages: Messages) -> str:
+    """The text up to where the answer begins."""
+    return _apply(tokenizer, _fitting(tokenizer, messages), add_generation_prompt=True)
+
+
+def answer_text(tokenizer: Any, messages: Messages, answer: str) -> str:
+    """What the student is to write after `render(messages)`: the answer and the end of its turn.
+
+    It ends with the end-of-sequence token, whatever the template puts behind that.  Raises
+    ModelError if the template does not continue its own generation prompt.
+    """
+    prompt = render(tokenizer, messages)
+    turn = {"role": "assistant", "content": answer}
+    whole = _apply(tokenizer, _fitting(tokenizer, [*messages, turn]), add_generation_prompt=False)
+    if not whole.startswith(prompt):
+        raise ModelError(
+            "The chat template writes a conversation with an answer differently from the prompt "
+            f"it gives for generation ({prompt[-60:]!r}), so what is trained would not be what is "
+            "sampled: use a checkpoint whose template does not hide or add thoughts."
+        )
+    text = whole[len(prompt) :]
+    end = text.rfind(tokenizer.eos_token)
+    return text[: end + len(tokenizer.eos_token)] if end >= 0 else text + tokenizer.eos_token
+
+
+def encode_prompt(tokenizer: Any, messages: Messages) -> list[int]:
+    """Token ids that the answer is sampled from."""
+    return tokenizer(render(tokenizer, messages), add_special_tokens=False)["input_ids"]
+
+
+def _fitting(tokenizer: Any, messages: Messages) -> list[dict[str, str]]:
+    return list(messages) if _takes_system(tokenizer) else without_system(messages)
+
+
+def without_system(messages: Messages) -> list[dict[str, str]]:
+    """The same conversation with the system text at the head of the first user message."""
+    if not messages or messages[0]["role"] != "system":
+        return list(messages)
+    system, first, *rest = messages
+    return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest]
+
+
+_known: dict[str, bool] = {}
+
+
+def _takes_system(tokenizer: Any) -> bool:
+    template = str(tokenizer.chat_template)
+    if template not in _known:
+        _known[template] = takes_system(tokenizer)
+    return _known[template]
+
+
+def _apply(tokenizer: Any, messages: Messages, *, add_generation_prompt: bool) -> str:
+    return tokenizer.apply_chat_template(
+        list(messages), tokenize=False, add_generation_prompt=add_generation_prompt
+    )
