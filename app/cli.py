@@ -85,6 +85,25 @@ def demo(
 
 
 @cli.command()
+def sft(
+    profile: Profile = "embedded",
+    version: Annotated[
+        int | None, typer.Option(help="Of the dataset; default: the latest.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed is another model.")] = None,
+    override: Override = None,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune the student on a published version of the dataset."""
+    from app.train import run_sft
+
+    changes = _changes(override)
+    changes |= {"sft.dataset_version": version} if version is not None else {}
+    changes |= {"sft.seed": seed} if seed is not None else {}
+    run_sft(profile, changes, as_json)
+
+
+@cli.command()
 def sql(
     query: Annotated[str, typer.Argument(help='For example "FROM instructpe LIMIT 5".')],
     version: Annotated[

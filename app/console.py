@@ -20,6 +20,9 @@ UNITS = {
     "beautify": "calls",
     "render": "images",
     "score": "scores",
+    "tokenise": "examples",
+    "sft": "steps",
+    "measure": "answers",
 }
 
 

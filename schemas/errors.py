@@ -65,3 +65,9 @@ class StackError(DiffChatError, RuntimeError):
     """The background Prefect server, its deployments or its worker cannot be started or stopped."""
 
     exit_code = 8
+
+
+class TrainingError(DiffChatError, RuntimeError):
+    """A training cannot start or go on; the last good checkpoint is kept."""
+
+    exit_code = 9

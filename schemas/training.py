@@ -31,6 +31,8 @@ class SftSettings(Frozen):
     """Supervised fine-tuning; the defaults are those of the embedded student."""
 
     dataset_version: int | None = None  # None: the latest published one
+    parquet: tuple[str, ...] = ()
+    # files or globs beside the version, with the columns of published rows (`diffchat export`)
     epochs: float = 1.0
     max_steps: int | None = None  # optimiser steps; None: as many as the epochs hold
     learning_rate: float = 2e-3
@@ -43,8 +45,10 @@ class SftSettings(Frozen):
     packing: bool = True
     lora: LoraTraining | None = None  # None: all weights
     evaluate_every: int = 100  # steps between losses on the validation split
+    gradient_checkpointing: bool = False  # a third slower, a fraction of the memory
     patience: int | None = 3  # evaluations without a better loss before it stops; None: never
     max_examples: int | None = None  # None: all of the train split
+    measured_cases: int = 200  # of the test split, answered before and after training
     seed: int = 0
 
 

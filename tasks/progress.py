@@ -46,3 +46,18 @@ def stage(name: str, total: int) -> Iterator[Callable[[int], None]]:
         _listener(name, done, total or done)
     elif done:
         logger.info("%s: %d of %d", name, done, total or done)
+
+
+def follow(name: str) -> Callable[[int, int], None]:
+    """For loops that know their own count: tell (done, total) whenever it changes."""
+    logged = time.monotonic()
+
+    def reach(done: int, total: int) -> None:
+        nonlocal logged
+        if _listener is not None:
+            _listener(name, done, total)
+        elif time.monotonic() - logged > LOG_EVERY_S or done >= total:
+            logged = time.monotonic()
+            logger.info("%s: %d of %d", name, done, total)
+
+    return reach

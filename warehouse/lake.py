@@ -251,6 +251,26 @@ class Warehouse:
         except duckdb.Error as error:
             raise WarehouseError(f"{error}") from None
 
+    def batches(
+        self,
+        sql: str,
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        version: int | None = None,
+        rows: int = 1_000,
+    ) -> Iterator[pa.RecordBatch]:
+        """Like `query`, but `rows` rows at a time, so that an answer need not fit into memory."""
+        check_reading(sql)
+        connection = self._reader() if version is None else self._reader_of(version)
+        cursor = connection.cursor()
+        cursor.execute("USE lake")
+        try:
+            with _reading(cursor):
+                yield from cursor.execute(sql, params).to_arrow_reader(rows)
+        except duckdb.Error as error:
+            raise WarehouseError(f"{error}") from None
+        finally:
+            cursor.close()
+
     def todo(self, stage: str, *, limit: int | None = None, **filters: Any) -> pa.Table:
         """wanted − have of `stage`, in a stable order; `filters` as in `todo.todo_sql`."""
         sql, params = todo_sql(stage, **filters)

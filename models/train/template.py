@@ -48,7 +48,7 @@ def prepare_tokenizer(tokenizer: Any, name: str) -> Any:
     question = [{"role": "user", "content": "a"}]
     try:
         render(tokenizer, question)
-        answer_text(tokenizer, question, "b")
+        turn_texts(tokenizer, question, "b")
     except ModelError:
         raise
     except Exception as error:  # jinja's and the template's own
@@ -72,10 +72,10 @@ def render(tokenizer: Any, messages: Messages) -> str:
     return _apply(tokenizer, _fitting(tokenizer, messages), add_generation_prompt=True)
 
 
-def answer_text(tokenizer: Any, messages: Messages, answer: str) -> str:
-    """What the student is to write after `render(messages)`: the answer and the end of its turn.
+def turn_texts(tokenizer: Any, messages: Messages, answer: str) -> tuple[str, str]:
+    """(what `render` gives, what the student is to write after it).
 
-    It ends with the end-of-sequence token, whatever the template puts behind that.  Raises
+    The answer ends with the end-of-sequence token, whatever the template puts behind that.  Raises
     ModelError if the template does not continue its own generation prompt.
     """
     prompt = render(tokenizer, messages)
@@ -89,7 +89,8 @@ def answer_text(tokenizer: Any, messages: Messages, answer: str) -> str:
         )
     text = whole[len(prompt) :]
     end = text.rfind(tokenizer.eos_token)
-    return text[: end + len(tokenizer.eos_token)] if end >= 0 else text + tokenizer.eos_token
+    text = text[: end + len(tokenizer.eos_token)] if end >= 0 else text + tokenizer.eos_token
+    return prompt, text
 
 
 def encode_prompt(tokenizer: Any, messages: Messages) -> list[int]:

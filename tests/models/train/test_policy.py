@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.train.policy import load_policy
-from models.train.template import DEFAULT_TEMPLATE, answer_text, render
+from models.train.template import DEFAULT_TEMPLATE, render, turn_texts
 from schemas.chat import SYSTEM, Turn, messages_of
 from schemas.errors import ModelError, PromptTooLong
 from schemas.training import StudentSettings
@@ -110,7 +110,7 @@ def test_a_tokenizer_without_template_gets_the_plain_one(tmp_path):
     assert policy.tokenizer.chat_template == DEFAULT_TEMPLATE
     assert text.startswith(f"{SYSTEM}\n\n### User:\nPrompt: a cat\nInstruction: make it red")
     assert text.endswith("### User:\nInstruction: add a car\n\n### Assistant:\n")
-    assert answer_text(policy.tokenizer, ASKED[2], "a red cat, a car") == "a red cat, a car</s>"
+    assert turn_texts(policy.tokenizer, ASKED[2], "a red car") == (text, "a red car</s>")
     assert policy.rewrite(ASKED)
 
 

@@ -1,0 +1,121 @@
+"""The card of a trained model: README.md in its folder, as the hub shows it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from schemas.chat import messages_of
+
+NAMES = {
+    "integrity": "content integrity of the greedy answer",
+    "exact": "answers equal to the target",
+    "accuracy": "target tokens predicted",
+    "loss": "loss of target tokens (nats)",
+    "finished": "answers that ended by themselves",
+    "words": "words of an answer",
+    "words_of_target": "words of the target",
+    "cases": "cases",
+}
+_CARD = """\
+---
+library_name: transformers
+pipeline_tag: text-generation
+base_model: {base}
+tags: [diffchat, prompt-rewriting, {method}]
+---
+# DiffChat {short}
+
+A language model that rewrites prompts for text-to-image models: it is given a prompt and an
+instruction in plain words and answers with the new prompt and nothing else. Made by
+[DiffChat](https://arxiv.org/abs/2403.04997)'s method, step `{method}`, from `{base}` on {data}.
+
+## Use
+
+The chat template is in this folder, so `transformers`, `vllm serve .` and `trl` take it as it is.
+The messages have this form; an answered turn is an assistant message that holds its prompt.
+
+```python
+from transformers import pipeline
+
+messages = {messages}
+print(pipeline("text-generation", ".")(messages)[0]["generated_text"][-1]["content"])
+```
+
+## Figures
+
+Greedy answers to the test split, which no training saw; *hard*: three or more units, or several
+edits in one instruction. Pictures are judged by `diffchat evaluate`.
+
+{table}
+{left_out}
+## How it was made
+
+| | |
+| --- | --- |
+| model id | `{model_id}` |
+| base | `{base}`, content `{base_hash}` |
+| parent | {parent} |
+| dataset | {data}, snapshot {snapshot_id} |
+| steps | {steps} of {last_step}, the best by validation loss |
+| seed | {seed} |
+| code | {code_revision} |
+| trained | {trained_at} |
+
+```json
+{settings}
+```
+"""
+
+
+def write_card(folder: Path, columns: Mapping[str, Any], data: str) -> Path:
+    """Write README.md for a row of `model_versions`; `data` says in words what it learnt from."""
+    metrics = columns["metrics"]
+    parent = columns["parent_model_id"]
+    text = _CARD.format(
+        **{name: columns[name] for name in ("base", "base_hash", "method", "model_id", "seed")},
+        **{name: columns[name] for name in ("snapshot_id", "code_revision", "trained_at")},
+        short=columns["model_id"][:12],
+        data=data,
+        messages=json.dumps(messages_of("a cat", "make it night"), indent=4),
+        table=table(metrics),
+        left_out=_left_out(metrics),
+        parent=f"`{parent}`" if parent else "none",
+        steps=metrics["steps"],
+        last_step=metrics["last_step"],
+        settings=json.dumps(columns["settings"], indent=2, sort_keys=True),
+    )
+    path = folder / "README.md"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def figures(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """(what, base test, trained test, base hard, trained hard) of the figures there are."""
+    columns = [metrics["base"]["test"], metrics["test"], metrics["base"]["hard"], metrics["hard"]]
+    rows = []
+    for name, title in NAMES.items():
+        values = [column.get(name) for column in columns]
+        if any(value is not None for value in values):
+            rows.append((title, *(_shown(value) for value in values)))
+    return rows
+
+
+def table(metrics: Mapping[str, Any]) -> str:
+    """`figures` in Markdown."""
+    lines = ["| | base | trained | base, hard | trained, hard |", "| --- | --- | --- | --- | --- |"]
+    lines += [f"| {' | '.join(row)} |" for row in figures(metrics)]
+    return "\n".join(lines) + "\n"
+
+
+def _left_out(metrics: Mapping[str, Any]) -> str:
+    count = sum(split["too_long"] for split in metrics["rows"].values())
+    if not count:
+        return ""
+    return f"\n{count} examples were longer than the context and left out: `left_out.jsonl`.\n"
+
+
+def _shown(value: float | int | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
