@@ -52,7 +52,69 @@ class SftSettings(Frozen):
     seed: int = 0
 
 
-class RlSettings(Frozen):
-    """Reinforcement learning from rendered images (DESIGN.md, Method)."""
+class AdmSettings(Frozen):
+    """Action-space Dynamic Modification of off-policy rows; values are our choice."""
 
+    positive_share: float = Field(default=0.25, ge=0, le=0.5)  # of a step's rows
+    negative_share: float = Field(default=0.25, ge=0, le=0.5)  # hard negatives
+    top_p: float = Field(default=0.95, gt=0, le=1)  # of the nucleus that is modified
+    epsilon: float = Field(default=0.2, ge=0, le=1)  # chance to begin a missing unit
+    continuation: float = Field(default=0.9, ge=0, le=1)  # chance to go on with a begun one
+    most_blocked: int = Field(default=2, ge=1)  # units of a hard negative that are blocked
+    least_mass: float = 0.1  # hard negatives whose mask leaves less are dropped
+    weight_floor: float = 0.1  # of π_old/μ, for positives with a positive advantage
+    weight_cap: float = 2.0
+
+
+class RewardSettings(Frozen):
+    """R = Σ w_k·clip(gain_k/σ_k, ±3) + w_c·CI − length penalty (DESIGN.md, Method)."""
+
+    aesthetics: float = 1.0
+    preference: float = 1.0
+    integrity: float = 2.0  # w_c; 0: no integrity in the reward
+    clip: float = Field(default=3.0, gt=0)  # of a gain in σ
+    seeds: tuple[int, ...] = (0,)  # of the renders a reward looks at
+    calibration: int = Field(default=64, ge=2)  # training prompts whose SFT gains give σ
+    length_penalty: float = 0.5  # for each share of the TIS's token budget beyond `length_free`
+    length_free: float = 0.6  # share of the budget that costs nothing
+    surrogate: bool = False  # text-only regressor instead of renders, between true renders
+    true_every: int = Field(default=5, ge=1)  # steps between true renders of a surrogate
+
+
+class RlSettings(Frozen):
+    """Reinforcement learning from rendered images; defaults are those of the embedded student.
+
+    Values marked BP are those of BeautifulPrompt (arXiv 2311.06752), the others our choice.
+    """
+
+    method: Literal["ppo", "rloo", "grpo"] = "ppo"
+    dataset_version: int | None = None  # None: the latest published one
+    steps: int = Field(default=40, ge=1)  # rollouts
+    prompts: int = Field(default=8, ge=1)  # a step
+    samples: int = Field(default=4, ge=1)  # answers a prompt; BP has 64 rollouts a step
+    temperature: float = Field(default=1.0, gt=0)  # of on-policy rows; 1, or ratios are off
+    learning_rate: float = 2e-4  # BP: 5e-6 for 1.1 B parameters
+    value_learning_rate: float = 1e-3
+    warmup_steps: int = 3  # of both learning rates
+    epochs: int = Field(default=2, ge=1)  # passes over a step's rows; BP: 4
+    minibatch: int = Field(default=16, ge=1)  # rows a gradient step
+    clip: float = 0.2  # BP
+    value_clip: float = 0.2  # BP has it for ratios
+    gamma: float = 1.0  # BP
+    lam: float = 0.95  # BP
+    kl_coefficient: float = 0.05  # BP; start of the adaptive one
+    kl_target: float = 6.0  # BP; nats an answer
+    kl_horizon: int = 400  # rows over which the coefficient adapts
+    kl_limit: float = 60.0  # nats an answer: diverged
+    entropy_bonus: float = 0.0  # times the mean entropy a token
+    entropy_floor: float = 0.01  # nats a token: collapsed, so diverged
+    advantage_limit: float = 5.0  # |A| after whitening
+    max_grad_norm: float = 1.0
+    value_warmup_updates: int = 20  # of the value alone, before the first of the policy
+    integrity_value: bool = True  # V = w_c·CI(prefix) + v(h, f); off: V = v(h)
+    adm: AdmSettings = AdmSettings()
+    reward: RewardSettings = RewardSettings()
+    checkpoint_every: int = Field(default=10, ge=1)  # steps
+    samples_every: int = Field(default=10, ge=1)  # steps between stored samples with pictures
+    max_examples: int | None = None  # None: all of the train split
     seed: int = 0

@@ -1,0 +1,71 @@
+"""Advantages: GAE on on-policy rows, Monte Carlo on the others, whitened by the former.
+
+Every function takes tensors (B, T) with a mask of the answer's tokens; values and advantages
+outside it are 0.  Generalised advantage estimation: Schulman et al. 2016 (arXiv 1506.02438),
+equations 11 and 16, with the terminal value 0.
+"""
+
+import torch
+
+
+def rewards_of(
+    scores_B: torch.Tensor, kl_BT: torch.Tensor, mask_BT: torch.Tensor, beta: float
+) -> torch.Tensor:
+    """Reward of each token, (B, T): −β·KL of its state, and the answer's score at its last one."""
+    rewards_BT = -beta * kl_BT * mask_BT
+    last_B = mask_BT.long().sum(dim=1) - 1
+    rewards_BT[torch.arange(len(scores_B)), last_B] += scores_B
+    return rewards_BT
+
+
+def gae(
+    rewards_BT: torch.Tensor,
+    values_BT: torch.Tensor,
+    mask_BT: torch.Tensor,
+    gamma: float,
+    lam: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Advantages and returns (targets of the value), both (B, T)."""
+    values_BT = values_BT * mask_BT
+    advantages_BT = torch.zeros_like(rewards_BT)
+    nothing_B = torch.zeros_like(rewards_BT[:, 0])
+    following_B = nothing_B
+    for t in reversed(range(rewards_BT.shape[1])):
+        # Beyond the last token the value is 0, since values are masked.
+        after_B = values_BT[:, t + 1] if t + 1 < rewards_BT.shape[1] else nothing_B
+        delta_B = rewards_BT[:, t] + gamma * after_B - values_BT[:, t]
+        following_B = (delta_B + gamma * lam * following_B) * mask_BT[:, t]
+        advantages_BT[:, t] = following_B
+    return advantages_BT, (advantages_BT + values_BT) * mask_BT
+
+
+def off_policy(
+    rewards_BT: torch.Tensor, values_BT: torch.Tensor, mask_BT: torch.Tensor
+) -> torch.Tensor:
+    """A_t = R_t − V(s_t), R_t the undiscounted reward still to come: (B, T).
+
+    No bootstrapping: the values of states that the policy does not visit are not fitted.
+    """
+    to_come_BT = rewards_BT.flip(1).cumsum(dim=1).flip(1)
+    return (to_come_BT - values_BT) * mask_BT
+
+
+def whiten(
+    advantages_BT: torch.Tensor, mask_BT: torch.Tensor, reference_B: torch.Tensor, limit: float
+) -> torch.Tensor:
+    """Advantages less the mean and over the deviation of the `reference_B` rows, cut at ±limit."""
+    known = advantages_BT[reference_B][mask_BT[reference_B]]
+    scale = known.std() if known.numel() > 1 else torch.ones(())
+    whitened_BT = (advantages_BT - known.mean()) / (scale + 1e-8)
+    return whitened_BT.clamp(-limit, limit) * mask_BT
+
+
+def explained_variance(
+    values_BT: torch.Tensor, returns_BT: torch.Tensor, mask_BT: torch.Tensor
+) -> float:
+    """1 − Var(returns − values) / Var(returns): 1 is perfect, 0 no better than a constant."""
+    returns, values = returns_BT[mask_BT], values_BT[mask_BT]
+    variance = returns.var()
+    if not variance > 0:
+        return 0.0
+    return float(1 - (returns - values).var() / variance)

@@ -1,0 +1,96 @@
+"""Checkpoints of a PPO run: the policy as safetensors, the rest as tensors and plain values.
+
+`folder/step-000040/` holds `policy.safetensors` and `training.pt`; `folder/last` names the newest
+one and is replaced last, so that a kill at any moment leaves a whole checkpoint.  Older ones but
+one are removed.  `training.pt` is read with `weights_only=True`: it can hold no code.
+
+Leaves out random states: everything random is a function of seed and step (`rl`).
+"""
+
+import pickle
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from schemas.errors import TrainingError
+
+if TYPE_CHECKING:
+    from models.train.rl import State
+
+KEPT = 2  # checkpoints: the newest, and the one before in case the disk loses it
+LAST = "last"
+
+
+def save_training(folder: Path, model: Any, state: "State", scales: tuple[float, float]) -> Path:
+    """Write a checkpoint of `state.step`; raises TrainingError if the disk refuses it."""
+    from safetensors.torch import save_model
+
+    name = f"step-{state.step:06d}"
+    draft, final = folder / f"{name}.draft", folder / name
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        save_model(model, str(draft / "policy.safetensors"))
+        torch.save(_contents(state, scales), draft / "training.pt")
+        shutil.rmtree(final, ignore_errors=True)
+        draft.replace(final)
+        pointer = folder / f"{LAST}.draft"
+        pointer.write_text(name)
+        pointer.replace(folder / LAST)
+    except (OSError, RuntimeError) as error:  # torch says a full disk as a RuntimeError
+        shutil.rmtree(draft, ignore_errors=True)
+        raise TrainingError(
+            f"The checkpoint of step {state.step} cannot be written to {folder}: {error}. Free "
+            "some space and run the same command again: it goes on from the checkpoint before."
+        ) from error
+    for old in sorted(folder.glob("step-??????"))[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def load_training(folder: Path, model: Any, state: "State") -> tuple[float, float] | None:
+    """Load the newest checkpoint into model and state; returns σ, or None if there is none.
+
+    Raises TrainingError for one that is damaged: it names the file and what to do.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_model
+
+    pointer = folder / LAST
+    if not pointer.exists():
+        return None
+    last = folder / pointer.read_text().strip()
+    try:
+        load_model(model, str(last / "policy.safetensors"))
+        saved = torch.load(last / "training.pt", map_location="cpu", weights_only=True)
+        state.value.load_state_dict(saved["value"])
+        state.optimiser.load_state_dict(saved["optimiser"])
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        EOFError,
+        SafetensorError,
+        pickle.PickleError,
+    ) as error:
+        raise TrainingError(
+            f"The checkpoint {last} is damaged ({error}). Remove the folder and write the name of "
+            f"an older one into {pointer}, or remove {folder} to begin anew."
+        ) from error
+    state.step, state.beta = saved["step"], saved["beta"]
+    state.value_updates, state.history = saved["value_updates"], saved["history"]
+    return tuple(saved["scales"])
+
+
+def _contents(state: "State", scales: tuple[float, float]) -> dict[str, Any]:
+    return {
+        "step": state.step,
+        "beta": state.beta,
+        "value_updates": state.value_updates,
+        "value": state.value.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "scales": list(scales),
+        "history": state.history,
+    }

@@ -1,0 +1,128 @@
+"""The reward of a finished prompt, from pictures of it and of the raw prompt on the same seeds.
+
+    R = Σ_k w_k · clip(gain_k / σ_k, ±3) + w_c · CI(y) − w_l · max(0, tokens/budget − free)
+
+gain_k is the mean over seeds of s_k(picture of y) − s_k(picture of the raw prompt), for k =
+aesthetics and preference; both are asked for the intent, never for the candidate prompt.  σ_k is
+the deviation of the starting model's gains over training prompts, measured once, frozen, and stored
+with the run (DESIGN.md, Method).  The last term is a length control (our choice).
+
+A prompt over the text encoder's budget is never rendered: each of its gains counts as −3σ.
+What renders and scores is passed in as a `Judge`; leaves out caching, which is the judge's.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from models.integrity import content_integrity
+from models.train.rollout import Question
+from schemas.errors import TrainingError
+from schemas.training import RewardSettings
+
+MEASURES = ("aesthetics", "preference")
+# Pairs of prompt and intent → scores (N, 2) in the order of MEASURES, means over the seeds.
+Judge = Callable[[Sequence[tuple[str, str]]], np.ndarray]
+
+
+class Scored(NamedTuple):
+    """One answer's reward and what it is made of."""
+
+    total: float
+    gains: tuple[float, float]  # in the scorers' units; NaN for a prompt that was not rendered
+    parts: tuple[float, float]  # w_k · clip(gain_k/σ_k)
+    integrity: float  # CI in [0, 1]
+    tokens: int  # in the text encoder
+    length_penalty: float
+    too_long: bool
+
+
+class Reward:
+    """Scores answers to questions; `scales` must be set, by `calibrate` or from a stored run."""
+
+    def __init__(
+        self,
+        settings: RewardSettings,
+        judge: Judge,
+        count_tokens: Callable[[str], int],
+        token_budget: int,
+        scales: tuple[float, float] | None = None,
+    ):
+        self.settings, self.judge = settings, judge
+        self.count_tokens, self.token_budget = count_tokens, token_budget
+        self.scales = scales
+
+    def calibrate(self, questions: Sequence[Question], answers: Sequence[str]) -> None:
+        """Set σ_k from answers of the starting model.
+
+        Raises TrainingError if the gains do not vary: the scorers see no difference then.
+        """
+        gains = self._gains(questions, answers, [self.count_tokens(text) for text in answers])
+        scales = np.nanstd(gains, axis=0, ddof=1)
+        if not (np.isfinite(scales).all() and (scales > 1e-6).all()):
+            raise TrainingError(
+                f"The gains of the starting model over {len(answers)} prompts have deviations "
+                f"{scales.tolist()}: there is nothing to scale a reward by. Are the scorers and "
+                "the text-to-image model those of the profile, and do answers differ from prompts?"
+            )
+        self.scales = (float(scales[0]), float(scales[1]))
+
+    def __call__(self, questions: Sequence[Question], answers: Sequence[str]) -> list[Scored]:
+        """The reward of each answer; raises TrainingError if a scorer returns NaN."""
+        if self.scales is None:
+            raise ValueError("Reward.scales is not set: calibrate first.")
+        tokens = [self.count_tokens(text) for text in answers]
+        gains = self._gains(questions, answers, tokens)
+        return [
+            self._scored(question, text, row, count)
+            for question, text, row, count in zip(questions, answers, gains, tokens, strict=True)
+        ]
+
+    def _scored(self, question: Question, text: str, gains: np.ndarray, tokens: int) -> Scored:
+        settings, too_long = self.settings, tokens > self.token_budget
+        scales = np.asarray(self.scales)
+        in_sigma = np.full(2, -settings.clip) if too_long else gains / scales
+        weights = np.array([settings.aesthetics, settings.preference])
+        parts = weights * np.clip(in_sigma, -settings.clip, settings.clip)
+        integrity = content_integrity(question.units, text).score
+        beyond = max(0.0, tokens / self.token_budget - settings.length_free)
+        penalty = settings.length_penalty * beyond
+        total = float(parts.sum()) + settings.integrity * integrity - penalty
+        return Scored(
+            total=total,
+            gains=(float(gains[0]), float(gains[1])),
+            parts=(float(parts[0]), float(parts[1])),
+            integrity=integrity,
+            tokens=tokens,
+            length_penalty=penalty,
+            too_long=too_long,
+        )
+
+    def _gains(
+        self, questions: Sequence[Question], answers: Sequence[str], tokens: Sequence[int]
+    ) -> np.ndarray:
+        """(N, 2) gains; NaN in the rows whose prompt is too long to render."""
+        gains = np.full((len(answers), len(MEASURES)), np.nan)
+        rows = [row for row, count in enumerate(tokens) if count <= self.token_budget]
+        pairs = [(answers[row], questions[row].intent) for row in rows]
+        pairs += [(questions[row].raw_prompt, questions[row].intent) for row in rows]
+        if not pairs:
+            return gains
+        scores = np.asarray(self.judge(pairs), dtype=np.float64)
+        if scores.shape != (len(pairs), len(MEASURES)):
+            raise TrainingError(
+                f"The judge gave {scores.shape} scores for {len(pairs)} prompts and "
+                f"{len(MEASURES)} measures."
+            )
+        for pair, row in zip(pairs, scores, strict=True):
+            if not all(map(math.isfinite, row)):
+                raise TrainingError(
+                    f"The scorers returned {row.tolist()} for the prompt {pair[0][:200]!r} and the "
+                    f"intent {pair[1][:200]!r}: a reward that is no number teaches nothing. The "
+                    "last checkpoint is kept; `diffchat build --retry-failed` scores failed "
+                    "pictures again, then run the same command to go on."
+                )
+        gains[rows] = scores[: len(rows)] - scores[len(rows) :]
+        return gains

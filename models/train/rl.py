@@ -1,0 +1,475 @@
+"""PPO from rendered images: the whole loop, top to bottom.
+
+    questions ─ roll_out ─ reward ─ states ─ advantages ─ update × epochs ─▶ next step
+
+One step: `prompts` questions are answered `samples` times each, half of the rows on-policy, the
+others through ADM; the answers are rendered and scored; old log-probabilities, the KL to the
+reference, values and advantages are computed once; then a few epochs of minibatches move policy
+and value.  Method: DESIGN.md; every number is a field of `RlSettings`.
+
+Everything random is a function of (seed, step, rank): there is no random state to save, and a run
+that goes on from a checkpoint computes the same numbers on the same machine.  What is written
+outside goes through `Sinks`: the loop knows neither warehouse nor Prefect.  Run it by
+`diffchat rl`, or on several processes by `accelerate launch -m app.cli rl …`.
+
+Leaves out baselines (`models.train.baselines`) and the reward's pictures (passed in).
+"""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from models.train import advantages as adv
+from models.train import losses
+from models.train.checkpoints import load_training, save_training
+from models.train.clock import Clock
+from models.train.reward import Reward, Scored
+from models.train.rollout import ON_POLICY, POSITIVE, Question, Rollout, plan_kinds, roll_out
+from models.train.value import ValueHead
+from schemas.errors import TrainingError
+from schemas.training import RlSettings
+
+
+class Sinks(NamedTuple):
+    """Where a run reports to."""
+
+    log: Callable[[int, dict[str, float]], None]  # step, terms
+    samples: Callable[[int, Rollout, list[Scored]], None]
+
+
+class Trained(NamedTuple):
+    """How a run ended."""
+
+    status: str  # ok, diverged
+    step: int  # of the weights that were kept
+    reason: str | None
+    scales: tuple[float, float]  # σ of the reward
+    history: list[dict[str, float]]  # the terms of each step of this process's life
+
+
+@dataclass
+class Batch:
+    """A step's rows with all that the update reads; names of tensors as in `rollout`."""
+
+    rollout: Rollout
+    old_BT: torch.Tensor
+    values_BT: torch.Tensor
+    returns_BT: torch.Tensor
+    advantages_BT: torch.Tensor
+    weights_BT: torch.Tensor
+
+
+@dataclass
+class State:
+    """What a checkpoint holds beside the policy's weights."""
+
+    value: ValueHead
+    optimiser: torch.optim.Optimizer
+    beta: float
+    step: int = 0
+    value_updates: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def train_ppo(
+    policy: Any,
+    questions: Sequence[Question],
+    reward: Reward,
+    settings: RlSettings,
+    folder: Path,
+    sinks: Sinks,
+    *,
+    max_new_tokens: int,
+    accelerator: Any,
+) -> Trained:
+    """Train `policy.model` in place, or go on from the checkpoint in `folder`.
+
+    Raises TrainingError if there are no questions or the reward fails; the last checkpoint stays.
+    If the run diverges, the weights of the last good checkpoint are put back.
+    """
+    if not questions:
+        raise TrainingError(
+            "There is nothing to train on: the dataset version has no rows in its train split."
+        )
+    model, tokenizer = policy.model, policy.tokenizer
+    reference = copy.deepcopy(model).eval().requires_grad_(False)
+    state = _begin(model, settings)
+    saved = load_training(folder, model, state)
+    if saved is not None:
+        reward.scales = saved
+    else:
+        if reward.scales is None:
+            calibrate(model, tokenizer, questions, reward, settings, max_new_tokens)
+        _save(folder, model, state, reward, accelerator)
+    clock = Clock()
+    order = _Order(questions, settings, accelerator)
+    while state.step < settings.steps:
+        step = state.step
+        torch.manual_seed(_seed(settings, step, accelerator.process_index))
+        generator = torch.Generator().manual_seed(_seed(settings, step, accelerator.process_index))
+        asked = order.at(step)
+        kinds = plan_kinds(len(asked), settings.adm)
+        with clock("generate"):
+            rollout = roll_out(
+                model, tokenizer, asked, kinds,
+                adm=settings.adm, max_new_tokens=max_new_tokens, generator=generator,
+            )  # fmt: skip
+        with clock("reward"):
+            scored = reward(rollout.questions, rollout.texts)
+        with clock("states"):
+            batch, terms = prepare(model, reference, state, rollout, scored, settings)
+        with clock("update"):
+            terms |= update(model, state, batch, settings, len(asked), generator, accelerator)
+        terms = _shared(terms | summary(rollout, scored), accelerator)
+        state.beta = adapted(state.beta, terms["kl"], len(asked), settings)
+        terms["kl_coefficient"] = state.beta
+        state.step += 1
+        reason = diverged(terms, settings)
+        if reason is not None:
+            return _back(folder, model, state, reward, reason)
+        state.history.append(terms | {"step": float(state.step)})
+        sinks.log(state.step, terms | clock.lap())
+        if state.step % settings.samples_every == 0 or state.step == settings.steps:
+            sinks.samples(state.step, rollout, scored)
+        if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
+            _save(folder, model, state, reward, accelerator)
+    return Trained("ok", state.step, None, _scales(reward), state.history)
+
+
+def calibrate(
+    model: Any, tokenizer: Any, questions: Sequence[Question], reward: Reward,
+    settings: RlSettings, max_new_tokens: int,
+) -> None:  # fmt: skip
+    """Freeze σ: sampled answers of the starting model to the first training prompts."""
+    asked = list(questions[: settings.reward.calibration])
+    generator = torch.Generator().manual_seed(_seed(settings, -1, 0))
+    rollout = roll_out(
+        model, tokenizer, asked, [ON_POLICY] * len(asked),
+        adm=settings.adm, max_new_tokens=max_new_tokens, generator=generator,
+    )  # fmt: skip
+    reward.calibrate(rollout.questions, rollout.texts)
+
+
+def forward(
+    model: Any, rollout: Rollout, *, hidden: bool = True
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Logits (B, T, V) of the answers' states, and their last hidden states (B, T, H)."""
+    device = next(model.parameters()).device
+    length = rollout.answer_length
+    attention_BL = rollout.attention_BL.to(device)
+    out = model(
+        input_ids=rollout.ids_BL.to(device),
+        attention_mask=attention_BL,
+        position_ids=(attention_BL.cumsum(dim=1) - 1).clamp(min=0),
+        output_hidden_states=hidden,
+        use_cache=False,
+        logits_to_keep=length + 1,
+    )
+    states = out.hidden_states[-1][:, -length - 1 : -1] if hidden else None
+    return out.logits[:, -length - 1 : -1], states
+
+
+@torch.no_grad()
+def prepare(
+    model: Any,
+    reference: Any,
+    state: State,
+    rollout: Rollout,
+    scored: Sequence[Scored],
+    settings: RlSettings,
+) -> tuple[Batch, dict[str, float]]:
+    """Everything of a step that does not change while it is learned from."""
+    old, kl, values = [], [], []
+    for rows in _slices(len(rollout), settings.minibatch):
+        part = rollout.rows(rows)
+        logits_BTV, hidden_BTH = forward(model, part)
+        others_BTV, _ = forward(reference, part, hidden=False)
+        old.append(losses.token_logprobs(logits_BTV, part.actions_BT.to(logits_BTV.device)).cpu())
+        kl.append(losses.kl_to_reference(logits_BTV, others_BTV).cpu())
+        values.append(_values(state.value, hidden_BTH, part).cpu())
+    mask_BT, on_policy_B = rollout.mask_BT, rollout.on_policy_B
+    old_BT, kl_BT = torch.cat(old) * mask_BT, torch.cat(kl) * mask_BT
+    values_BT = torch.cat(values) * mask_BT
+    scores_B = torch.tensor([row.total for row in scored])
+    rewards_BT = adv.rewards_of(scores_B, kl_BT, mask_BT, state.beta)
+    advantages_BT, returns_BT = adv.gae(
+        rewards_BT, values_BT, mask_BT, settings.gamma, settings.lam
+    )
+    others_BT = adv.off_policy(rewards_BT, values_BT, mask_BT)
+    advantages_BT = torch.where(on_policy_B[:, None], advantages_BT, others_BT)
+    advantages_BT = adv.whiten(advantages_BT, mask_BT, on_policy_B, settings.advantage_limit)
+    positive_B = torch.tensor([kind == POSITIVE for kind in rollout.kinds])
+    weights_BT = losses.importance_weights(
+        old_BT, rollout.behaviour_BT, advantages_BT, on_policy_B, positive_B, settings.adm
+    )
+    off = mask_BT & ~on_policy_B[:, None]
+    at_floor = (weights_BT <= settings.adm.weight_floor) & off
+    terms = {
+        "kl": float(kl_BT[on_policy_B].sum(dim=1).mean()),
+        "explained_variance": adv.explained_variance(
+            values_BT[on_policy_B], returns_BT[on_policy_B], mask_BT[on_policy_B]
+        ),
+        "weights_at_floor": float(at_floor.sum() / off.sum().clamp(min=1)),
+        "effective_sample_size": losses.effective_sample_size(weights_BT, off),
+    }
+    return Batch(rollout, old_BT, values_BT, returns_BT, advantages_BT, weights_BT), terms
+
+
+def update(
+    model: Any,
+    state: State,
+    batch: Batch,
+    settings: RlSettings,
+    planned: int,
+    generator: torch.Generator,
+    accelerator: Any,
+) -> dict[str, float]:
+    """Epochs of minibatches; until the value is warm, it alone is fitted.
+
+    `planned` rows, before hard negatives were dropped, set the number of updates: it is the same on
+    all processes.  The model stays in evaluation mode: dropout would make ratios differ from 1.
+    """
+    sums: dict[str, list[float]] = {}
+    warming = state.value_updates < settings.value_warmup_updates
+    rows = len(batch.rollout)
+    updates = math.ceil(planned / settings.minibatch) * settings.epochs
+    if warming:
+        updates = max(updates, settings.value_warmup_updates - state.value_updates)
+    _set_rates(state, settings, warming)
+    done = 0
+    while done < updates:
+        order = torch.randperm(rows, generator=generator).tolist()
+        for start in range(0, rows, settings.minibatch):
+            if done == updates:
+                break
+            chosen = order[start : start + settings.minibatch]
+            terms = _minibatch(model, state, batch, chosen, settings, warming, accelerator)
+            for name, number in terms.items():
+                sums.setdefault(name, []).append(number)
+            done += 1
+    return {name: sum(numbers) / len(numbers) for name, numbers in sums.items()}
+
+
+def _minibatch(
+    model: Any,
+    state: State,
+    batch: Batch,
+    chosen: list[int],
+    settings: RlSettings,
+    warming: bool,
+    accelerator: Any,
+) -> dict[str, float]:
+    part = batch.rollout.rows(chosen)
+    index = torch.tensor(chosen)
+    mask_BT, on_policy_B = part.mask_BT, part.on_policy_B
+    with torch.set_grad_enabled(not warming):
+        logits_BTV, hidden_BTH = forward(model, part)
+    device = logits_BTV.device
+    mask_BT = mask_BT.to(device)
+    values_BT = _values(state.value, hidden_BTH, part)
+    fitted = losses.value_loss(
+        values_BT,
+        batch.values_BT[index].to(device),
+        batch.returns_BT[index].to(device),
+        mask_BT & on_policy_B[:, None].to(device),
+        math.inf if warming else settings.value_clip * _spread(batch),
+    )
+    loss, terms = fitted, {"value_loss": float(fitted.detach())}
+    if not warming:
+        new_BT = losses.token_logprobs(logits_BTV, part.actions_BT.to(device))
+        old_BT = batch.old_BT[index].to(device)
+        moved = losses.policy_loss(
+            new_BT, old_BT, batch.advantages_BT[index].to(device),
+            batch.weights_BT[index].to(device), mask_BT, settings.clip,
+        )  # fmt: skip
+        spread = losses.masked_mean(losses.entropy(logits_BTV), mask_BT)
+        loss = loss + moved - settings.entropy_bonus * spread
+        ratio_BT = (new_BT - old_BT).exp().detach()
+        terms |= {
+            "policy_loss": float(moved.detach()),
+            "entropy": float(spread.detach()),
+            "clip_fraction": float(
+                losses.masked_mean(((ratio_BT - 1).abs() > settings.clip).float(), mask_BT)
+            ),
+            "approximate_kl": float(losses.masked_mean(ratio_BT - 1 - ratio_BT.log(), mask_BT)),
+        }
+    state.optimiser.zero_grad()
+    loss.backward()
+    parameters = [p for group in state.optimiser.param_groups for p in group["params"]]
+    _average_gradients(parameters, accelerator)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
+    if not torch.isfinite(norm):
+        return terms | {"gradient_norm": float("nan")}
+    state.optimiser.step()
+    state.value_updates += 1
+    return terms | {"gradient_norm": float(norm)}
+
+
+def _begin(model: Any, settings: RlSettings) -> State:
+    aware = settings.integrity_value
+    torch.manual_seed(settings.seed)
+    value = ValueHead(model.config.hidden_size, settings.reward.integrity, aware)
+    value.to(next(model.parameters()).device)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": trained, "peak": settings.learning_rate},
+            {"params": list(value.parameters()), "peak": settings.value_learning_rate},
+        ],
+        lr=settings.learning_rate,
+        weight_decay=0.0,
+    )
+    return State(value, optimiser, settings.kl_coefficient)
+
+
+def _set_rates(state: State, settings: RlSettings, warming: bool) -> None:
+    """Linear warm-up, then constant; no rate for the policy while the value is warming."""
+    scale = min(1.0, (state.step + 1) / max(1, settings.warmup_steps))
+    policy, value = state.optimiser.param_groups
+    policy["lr"] = 0.0 if warming else policy["peak"] * scale
+    value["lr"] = value["peak"]
+
+
+def _values(value: ValueHead, hidden_BTH: torch.Tensor | None, rollout: Rollout) -> torch.Tensor:
+    assert hidden_BTH is not None
+    device = hidden_BTH.device
+    return value(hidden_BTH, rollout.features_BTF.to(device), rollout.integrity_BT.to(device))
+
+
+def _spread(batch: Batch) -> float:
+    """Deviation of the returns: what a value clip is a share of."""
+    spread = float(batch.returns_BT[batch.rollout.mask_BT].std())
+    return spread if math.isfinite(spread) and spread > 0 else 1.0
+
+
+def _save(folder: Path, model: Any, state: State, reward: Reward, accelerator: Any) -> None:
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        save_training(folder, model, state, _scales(reward))
+
+
+def _shared(terms: dict[str, float], accelerator: Any) -> dict[str, float]:
+    """The terms' means over processes, the same on each: they decide how the run goes on."""
+    if accelerator.num_processes == 1:
+        return terms
+    from accelerate.utils import gather_object
+
+    everyone = gather_object([terms])
+    names = dict.fromkeys(name for its in everyone for name in its)
+    found = {name: [its[name] for its in everyone if name in its] for name in names}
+    return {name: sum(numbers) / len(numbers) for name, numbers in found.items()}
+
+
+def _average_gradients(parameters: Sequence[torch.nn.Parameter], accelerator: Any) -> None:
+    """The mean over processes; rows that other processes sampled count as much as our own."""
+    if accelerator.num_processes == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        parameter.grad = accelerator.reduce(parameter.grad, reduction="mean")
+
+
+def adapted(beta: float, kl: float, rows: int, settings: RlSettings) -> float:
+    """The KL coefficient after a step (Ziegler et al. 2019, arXiv 1909.08593, section 2.2)."""
+    error = max(-0.2, min(0.2, kl / settings.kl_target - 1))
+    return beta * (1 + error * rows / settings.kl_horizon)
+
+
+def summary(rollout: Rollout, scored: Sequence[Scored]) -> dict[str, float]:
+    """Means over the on-policy rows, and what the off-policy ones earned."""
+
+    def mean(name: str, kind: str) -> float | None:
+        rows = [
+            getattr(row, name)
+            for row, its in zip(scored, rollout.kinds, strict=True)
+            if its == kind
+        ]
+        return sum(rows) / len(rows) if rows else None
+
+    on = [row for row, kind in zip(scored, rollout.kinds, strict=True) if kind == ON_POLICY]
+    known = [row for row in on if not row.too_long]
+    terms: dict[str, float | None] = {
+        "reward": mean("total", ON_POLICY),
+        "integrity": mean("integrity", ON_POLICY),
+        "tokens": mean("tokens", ON_POLICY),
+        "length_penalty": mean("length_penalty", ON_POLICY),
+        "too_long": sum(row.too_long for row in on) / max(1, len(on)),
+        "aesthetic_gain": _mean([row.gains[0] for row in known]),
+        "preference_gain": _mean([row.gains[1] for row in known]),
+        "reward_positive": mean("total", POSITIVE),
+        "reward_hard_negative": mean("total", "hard_negative"),
+        "unfinished": 1 - float(rollout.finished_B.float().mean()),
+        "rows": float(len(rollout)),
+    }
+    return {name: number for name, number in terms.items() if number is not None}
+
+
+def _mean(numbers: Sequence[float]) -> float | None:
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def diverged(terms: dict[str, float], settings: RlSettings) -> str | None:
+    """Why a run must stop, in words, or None."""
+    for name in ("reward", "kl", "policy_loss", "value_loss", "gradient_norm"):
+        if name in terms and not math.isfinite(terms[name]):
+            return f"{name} is {terms[name]}"
+    if terms["kl"] > settings.kl_limit:
+        return (
+            f"the KL to the starting model is {terms['kl']:.1f} nats an answer, over rl.kl_limit "
+            f"{settings.kl_limit}: lower rl.learning_rate or raise rl.kl_coefficient"
+        )
+    if terms.get("entropy", math.inf) < settings.entropy_floor:
+        return (
+            f"the entropy fell to {terms['entropy']:.4f} nats a token, under rl.entropy_floor "
+            f"{settings.entropy_floor}: lower rl.learning_rate or set rl.entropy_bonus"
+        )
+    return None
+
+
+def _back(folder: Path, model: Any, state: State, reward: Reward, reason: str) -> Trained:
+    """Put the last good weights back."""
+    failed = state.step
+    load_training(folder, model, state)
+    return Trained(
+        "diverged", state.step, f"step {failed}: {reason}", _scales(reward), state.history
+    )
+
+
+class _Order:
+    """Which questions a step asks: a new order each epoch, each rank its own share."""
+
+    def __init__(self, questions: Sequence[Question], settings: RlSettings, accelerator: Any):
+        self.questions, self.settings = list(questions), settings
+        self.rank, self.ranks = accelerator.process_index, accelerator.num_processes
+
+    def at(self, step: int) -> list[Question]:
+        """`prompts` × `samples` rows: all prompts once, then all again, …"""
+        count = self.settings.prompts * self.ranks
+        places = range(step * count, (step + 1) * count)[self.rank :: self.ranks]
+        asked = [self._place(place) for place in places]
+        return asked * self.settings.samples
+
+    def _place(self, place: int) -> Question:
+        epoch, index = divmod(place, len(self.questions))
+        generator = torch.Generator().manual_seed(self.settings.seed * 7_919 + epoch)
+        order = torch.randperm(len(self.questions), generator=generator)
+        return self.questions[int(order[index])]
+
+
+def _slices(count: int, size: int) -> list[list[int]]:
+    return [list(range(i, min(i + size, count))) for i in range(0, count, size)]
+
+
+def _seed(settings: RlSettings, step: int, rank: int) -> int:
+    return (settings.seed * 1_000_003 + step + 1) * 1_009 + rank
+
+
+def _scales(reward: Reward) -> tuple[float, float]:
+    assert reward.scales is not None
+    return reward.scales

@@ -1,0 +1,244 @@
+"""Rollout: answers of the policy to a batch of questions, with what learning needs of each state.
+
+On-policy rows are sampled from π at temperature 1, without truncation; off-policy rows from the
+modified distribution μ of `adm`.  The behaviour log-probability of every token is that of the
+distribution it was really drawn from.  A state s_t is the prompt and the first t tokens.
+
+Names of tensors carry their dimensions: B rows, P prompt tokens (padded on the left), T answer
+tokens (padded on the right), L = P + T, V tokens of the vocabulary, F features.
+Leaves out gradients, rewards and advantages.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from models.integrity import content_integrity
+from models.train.adm import ActionSpace, Vocabulary, nucleus
+from schemas.training import AdmSettings
+from schemas.units import Unit
+
+ON_POLICY, POSITIVE, HARD_NEGATIVE = "on_policy", "positive", "hard_negative"
+FEATURES = 3  # shares of required units done, of forbidden ones present, of the budget left
+
+
+class Question(NamedTuple):
+    """One thing to answer: a prompt and an instruction, with what a good answer contains."""
+
+    question_id: str  # triple_id
+    raw_prompt: str  # what the instruction applies to; its renders are the baseline
+    instruction: str
+    intent: str
+    units: tuple[Unit, ...]
+    messages: tuple[dict[str, str], ...]  # in the student's chat format
+
+
+@dataclass
+class Rollout:
+    """Answers and their states; every field has one entry a row."""
+
+    questions: list[Question]
+    kinds: list[str]
+    texts: list[str]
+    ids_BL: torch.Tensor  # int64
+    attention_BL: torch.Tensor  # int64, 0 for padding on either side
+    mask_BT: torch.Tensor  # bool: the token belongs to the answer (its end token does)
+    behaviour_BT: torch.Tensor  # log-probability of the token where it was drawn; 0 outside
+    integrity_BT: torch.Tensor  # content integrity of the answer before the token
+    features_BTF: torch.Tensor
+    finished_B: torch.Tensor  # bool: ended by itself, not by the budget
+
+    @property
+    def answer_length(self) -> int:
+        """T."""
+        return self.mask_BT.shape[1]
+
+    @property
+    def on_policy_B(self) -> torch.Tensor:
+        return torch.tensor([kind == ON_POLICY for kind in self.kinds])
+
+    @property
+    def actions_BT(self) -> torch.Tensor:
+        return self.ids_BL[:, -self.answer_length :]
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def rows(self, chosen: Sequence[int]) -> "Rollout":
+        """A rollout of these rows alone."""
+        index = torch.as_tensor(list(chosen), dtype=torch.long)
+        picked: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            tensor = isinstance(value, torch.Tensor)
+            picked[field.name] = value[index] if tensor else [value[i] for i in chosen]
+        return replace(self, **picked)
+
+
+def plan_kinds(rows: int, adm: AdmSettings, positives: bool = True) -> list[str]:
+    """Kinds of `rows` rows: the first ones on-policy, then positives, then hard negatives.
+
+    At least half are on-policy.  Shares are rounded down, so a step too small for one has none.
+    """
+    positive = int(rows * adm.positive_share) if positives else 0
+    negative = int(rows * adm.negative_share)
+    if positive + negative > rows // 2:
+        raise ValueError(
+            f"adm.positive_share {adm.positive_share} and adm.negative_share {adm.negative_share} "
+            "leave less than half of the rows on-policy: together they may be 0.5 at most."
+        )
+    on_policy = rows - positive - negative
+    return [ON_POLICY] * on_policy + [POSITIVE] * positive + [HARD_NEGATIVE] * negative
+
+
+@torch.no_grad()
+def roll_out(
+    model: Any,
+    tokenizer: Any,
+    questions: Sequence[Question],
+    kinds: Sequence[str],
+    *,
+    adm: AdmSettings,
+    max_new_tokens: int,
+    generator: torch.Generator,
+) -> Rollout:
+    """Answer each question once, in the way its kind says; hard negatives that fail are dropped.
+
+    `generator` is on the CPU, so that samples do not depend on the device.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    prompt = encode(tokenizer, [question.messages for question in questions])
+    ids_BP, mask_BP = prompt["input_ids"].to(device), prompt["attention_mask"].to(device)
+    vocabulary = Vocabulary(tokenizer, model.config.vocab_size)
+    spaces = _spaces(questions, kinds, vocabulary, adm, max_new_tokens, generator)
+    tokens_BT, behaviour_BT = _sample(
+        model, ids_BP, mask_BP, spaces, vocabulary.eos, adm.top_p, max_new_tokens, generator
+    )
+    mask_BT = _until_end(tokens_BT, vocabulary.eos)
+    tokens_BT = tokens_BT.masked_fill(~mask_BT, tokenizer.pad_token_id)
+    integrity_BT, features_BTF, texts = _states(
+        tokenizer, questions, tokens_BT, mask_BT, max_new_tokens
+    )
+    rollout = Rollout(
+        questions=list(questions),
+        kinds=list(kinds),
+        texts=texts,
+        ids_BL=torch.cat([ids_BP.cpu(), tokens_BT], dim=1),
+        attention_BL=torch.cat([mask_BP.cpu(), mask_BT.long()], dim=1),
+        mask_BT=mask_BT,
+        behaviour_BT=behaviour_BT.masked_fill(~mask_BT, 0.0),
+        integrity_BT=integrity_BT,
+        features_BTF=features_BTF,
+        finished_B=(tokens_BT == vocabulary.eos).logical_and(mask_BT).any(dim=1),
+    )
+    dropped = {row for row, space in spaces.items() if space.dropped}
+    return rollout.rows([row for row in range(len(rollout)) if row not in dropped])
+
+
+def encode(tokenizer: Any, conversations: Sequence[Sequence[dict[str, str]]]) -> Any:
+    """Token ids and attention of conversations that end with a question, padded on the left."""
+    texts = [
+        tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        for messages in conversations
+    ]
+    return tokenizer(
+        texts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt"
+    )
+
+
+def _spaces(
+    questions: Sequence[Question],
+    kinds: Sequence[str],
+    vocabulary: Vocabulary,
+    adm: AdmSettings,
+    budget: int,
+    generator: torch.Generator,
+) -> dict[int, ActionSpace]:
+    """The action space of each off-policy row; a hard negative blocks one or two wanted units."""
+    spaces = {}
+    for row, (question, kind) in enumerate(zip(questions, kinds, strict=True)):
+        if kind == ON_POLICY:
+            continue
+        blocked: frozenset[int] = frozenset()
+        if kind == HARD_NEGATIVE:
+            wanted = [i for i, unit in enumerate(question.units) if unit.role != "remove"]
+            most = min(adm.most_blocked, len(wanted))
+            number = int(torch.randint(1, most + 1, (), generator=generator)) if wanted else 0
+            order = torch.randperm(len(wanted), generator=generator)[:number].tolist()
+            blocked = frozenset(wanted[i] for i in order)
+        spaces[row] = ActionSpace(question.units, vocabulary, adm, budget, blocked)
+    return spaces
+
+
+def _sample(
+    model: Any,
+    ids_BP: torch.Tensor,
+    mask_BP: torch.Tensor,
+    spaces: dict[int, ActionSpace],
+    eos: int,
+    top_p: float,
+    budget: int,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens (B, T) and the log-probability with which each was drawn, token by token."""
+    rows = sorted(spaces)
+    tokens, logs = [], []
+    done_B = torch.zeros(len(ids_BP), dtype=torch.bool)
+    cache, step_ids, mask_BL = None, ids_BP, mask_BP
+    for _ in range(budget):
+        positions = (mask_BL.cumsum(dim=1) - 1).clamp(min=0)[:, -step_ids.shape[1] :]
+        out = model(
+            input_ids=step_ids, attention_mask=mask_BL, position_ids=positions,
+            past_key_values=cache, use_cache=True, logits_to_keep=1,
+        )  # fmt: skip
+        cache = out.past_key_values
+        law_BV = out.logits[:, -1].float().softmax(dim=-1).cpu()
+        live = [row for row in rows if not done_B[row]]
+        if live:
+            policy_RV = law_BV[live].numpy()
+            for k, nucleus_V in enumerate(nucleus(policy_RV, top_p)):
+                changed = spaces[live[k]].modify(nucleus_V, policy_RV[k])
+                law_BV[live[k]] = torch.from_numpy(changed.astype(np.float32))
+        token_B = torch.multinomial(law_BV, 1, generator=generator).squeeze(1)
+        logs.append(law_BV.gather(1, token_B[:, None]).squeeze(1).log())
+        tokens.append(token_B)
+        for row in live:
+            spaces[row].advance(int(token_B[row]))
+        done_B |= token_B == eos
+        if bool(done_B.all()):
+            break
+        step_ids = token_B[:, None].to(ids_BP.device)
+        mask_BL = torch.cat([mask_BL, torch.ones_like(step_ids)], dim=1)
+    return torch.stack(tokens, dim=1), torch.stack(logs, dim=1)
+
+
+def _until_end(tokens_BT: torch.Tensor, eos: int) -> torch.Tensor:
+    """True up to and including the first end token of each row."""
+    ended = (tokens_BT == eos).long().cumsum(dim=1)
+    return (ended == 0) | ((ended == 1) & (tokens_BT == eos))
+
+
+def _states(
+    tokenizer: Any,
+    questions: Sequence[Question],
+    tokens_BT: torch.Tensor,
+    mask_BT: torch.Tensor,
+    budget: int,
+) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+    """Integrity (B, T) and features (B, T, F) of the states before each token, and the texts."""
+    integrity_BT = torch.zeros(mask_BT.shape)
+    features_BTF = torch.zeros(*mask_BT.shape, FEATURES)
+    texts = []
+    for row, question in enumerate(questions):
+        tokens = tokens_BT[row][mask_BT[row]].tolist()
+        for t in range(len(tokens)):
+            prefix = tokenizer.decode(tokens[:t], skip_special_tokens=True)
+            judged = content_integrity(question.units, prefix)
+            integrity_BT[row, t] = judged.score
+            features_BTF[row, t] = torch.tensor([judged.recall, judged.remaining, 1 - t / budget])
+        texts.append(tokenizer.decode(tokens, skip_special_tokens=True).strip())
+    return integrity_BT, features_BTF, texts

@@ -1,0 +1,196 @@
+"""The whole loop on the task of eight words: it learns, resumes to the same numbers, and stops."""
+
+import statistics
+
+import numpy as np
+import pytest
+import torch
+
+from models.train.rl import Sinks, train_ppo
+from models.train.rollout import HARD_NEGATIVE, ON_POLICY, POSITIVE, plan_kinds, roll_out
+from schemas.errors import TrainingError
+from schemas.training import AdmSettings
+from tests.models.train import toy
+
+ADM = AdmSettings(epsilon=0.5, weight_floor=0.3, negative_share=0.1)
+
+
+class Seen:
+    """Collects what a run reports."""
+
+    def __init__(self):
+        self.terms, self.samples = {}, []
+
+    def sinks(self) -> Sinks:
+        return Sinks(self.terms.__setitem__, lambda *found: self.samples.append(found))
+
+
+def run(folder, seed=0, reward=None, questions=None, **changes):
+    settings = toy.settings(seed=seed, adm=changes.pop("adm", ADM), **changes)
+    policy, seen = toy.policy(seed), Seen()
+    ended = train_ppo(
+        policy, toy.questions()[:1] if questions is None else questions, reward or toy.reward(),
+        settings, folder, seen.sinks(), max_new_tokens=toy.STEPS_OF_TASK, accelerator=toy.SINGLE,
+    )  # fmt: skip
+    return policy, seen, ended
+
+
+SMALL = {"steps": 4, "prompts": 2, "samples": 4, "minibatch": 4, "checkpoint_every": 2}
+
+
+def test_rollout_keeps_the_law_each_token_was_drawn_from():
+    policy, questions = toy.policy(1), toy.questions()[:4]
+    kinds = [ON_POLICY, ON_POLICY, POSITIVE, HARD_NEGATIVE]
+    rollout = roll_out(
+        policy.model, policy.tokenizer, questions, kinds, adm=ADM, max_new_tokens=8,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    with torch.no_grad():
+        logits = policy.model(
+            input_ids=rollout.ids_BL, attention_mask=rollout.attention_BL,
+            position_ids=(rollout.attention_BL.cumsum(1) - 1).clamp(min=0),
+        ).logits[:, -rollout.answer_length - 1 : -1]  # fmt: skip
+    logs = logits.log_softmax(-1).gather(-1, rollout.actions_BT[..., None])[..., 0]
+    on = rollout.on_policy_B
+    assert torch.allclose(rollout.behaviour_BT[on], (logs * rollout.mask_BT)[on], atol=1e-4), (
+        "an on-policy row was not drawn from the policy"
+    )
+    changed = (rollout.behaviour_BT - logs * rollout.mask_BT)[~on].abs()
+    assert changed.max() > 0.1, "ADM changed nothing"
+    for text, question, kind in zip(rollout.texts, rollout.questions, rollout.kinds, strict=True):
+        if kind == HARD_NEGATIVE:
+            assert any(unit.text not in text for unit in question.units)
+
+
+def test_positive_rows_say_more_of_what_is_missing_than_the_policy_does():
+    policy, questions = toy.policy(1), toy.questions()[:1] * 60
+    said = {}
+    for kind in (ON_POLICY, POSITIVE):
+        rollout = roll_out(
+            policy.model, policy.tokenizer, questions, [kind] * 60, adm=ADM, max_new_tokens=8,
+            generator=torch.Generator().manual_seed(0),
+        )  # fmt: skip
+        said[kind] = np.mean(
+            [unit.text in text for text, q in zip(rollout.texts, rollout.questions, strict=True)
+             for unit in q.units]
+        )  # fmt: skip
+    assert said[POSITIVE] > 0.5
+    assert said[POSITIVE] > said[ON_POLICY] + 0.4
+
+
+def test_kinds_of_rows_follow_the_shares_and_leave_half_on_policy():
+    assert plan_kinds(8, AdmSettings()) == [ON_POLICY] * 4 + [POSITIVE] * 2 + [HARD_NEGATIVE] * 2
+    with pytest.raises(ValueError, match="less than half"):
+        plan_kinds(8, AdmSettings(positive_share=0.5, negative_share=0.25))
+
+
+def test_a_run_that_goes_on_computes_the_same_numbers(tmp_path):
+    _, whole, _ = run(tmp_path / "whole", **SMALL)
+
+    class Killed(Exception):
+        pass
+
+    class Dies(Seen):
+        def sinks(self):
+            def log(step, terms):
+                if step == 4:
+                    raise Killed
+                self.terms[step] = terms
+
+            return Sinks(log, lambda *found: None)
+
+    settings = toy.settings(adm=ADM, **SMALL)
+    with pytest.raises(Killed):
+        train_ppo(
+            toy.policy(0), toy.questions()[:1], toy.reward(), settings, tmp_path / "cut",
+            Dies().sinks(), max_new_tokens=8, accelerator=toy.SINGLE,
+        )  # fmt: skip
+    _, rest, ended = run(tmp_path / "cut", **SMALL)
+    assert ended.status == "ok"
+    assert sorted(rest.terms) == [3, 4], "it did not go on from the checkpoint of step 2"
+    for step in (3, 4):
+        same = {k: v for k, v in whole.terms[step].items() if not k.startswith("seconds")}
+        again = {k: v for k, v in rest.terms[step].items() if not k.startswith("seconds")}
+        assert same == pytest.approx(again, rel=1e-6, nan_ok=True)
+
+
+def test_every_part_can_be_switched_off(tmp_path):
+    no_positive = ADM.model_copy(update={"positive_share": 0.0, "negative_share": 0.5})
+    no_negative = ADM.model_copy(update={"negative_share": 0.0, "positive_share": 0.5})
+    weights = toy.settings().reward.model_copy(update={"integrity": 0.0})
+    variants = {
+        "positives": {"adm": no_positive},
+        "negatives": {"adm": no_negative},
+        "value": {"integrity_value": False},
+        "integrity": {"reward": toy.reward(weights)},
+    }
+    for name, change in variants.items():
+        _, seen, ended = run(tmp_path / name, **SMALL, **change)
+        assert ended.status == "ok"
+        positives = "reward_positive" in seen.terms[1]
+        assert positives == (name != "positives")
+
+
+def test_divergence_puts_the_last_good_weights_back(tmp_path):
+    start = toy.policy(0).model.state_dict()
+    policy, _, ended = run(tmp_path, **{**SMALL, "learning_rate": 0.03, "kl_limit": 0.05,
+                                        "value_warmup_updates": 0, "warmup_steps": 1})  # fmt: skip
+    assert ended.status == "diverged"
+    assert "rl.kl_limit" in (ended.reason or "")
+    assert ended.step == 0
+    assert all(torch.equal(v, start[k]) for k, v in policy.model.state_dict().items())
+
+
+def test_a_reward_that_fails_in_the_middle_keeps_the_last_checkpoint(tmp_path):
+    reward, calls = toy.reward(), []
+
+    def fails(pairs):
+        calls.append(1)
+        if len(calls) == 4:
+            return np.full((len(pairs), 2), np.nan)
+        return toy.judge(pairs)
+
+    reward.judge = fails
+    with pytest.raises(TrainingError, match="no number"):
+        run(tmp_path, reward=reward, **SMALL)
+    _, seen, ended = run(tmp_path, **SMALL)
+    assert ended.status == "ok"
+    assert sorted(seen.terms) == [3, 4]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    run(tmp_path, **SMALL)
+    last = tmp_path / (tmp_path / "last").read_text()
+    (last / "training.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match=r"step-000004.*damaged"):
+        run(tmp_path, **{**SMALL, "steps": 6})
+
+
+def test_without_questions_there_is_nothing_to_train_on(tmp_path):
+    with pytest.raises(TrainingError, match="no rows"):
+        run(tmp_path, questions=[], **SMALL)
+
+
+TASK = {"prompts": 1, "samples": 32, "minibatch": 16, "epochs": 2, "learning_rate": 3e-3,
+        "entropy_bonus": 0.02}  # fmt: skip
+
+
+def steps_to_optimum(folder, seed, adm, most=300) -> float:
+    """Steps until ten on-policy rewards in a row average 95% of the optimum; inf if never."""
+    _, seen, _ = run(folder, seed, adm=adm, **TASK, steps=most)
+    rewards = [seen.terms[step]["reward"] for step in sorted(seen.terms)]
+    for end in range(10, len(rewards) + 1):
+        if sum(rewards[end - 10 : end]) / 10 >= 0.95 * toy.OPTIMUM:
+            return end
+    return float("inf")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_the_full_method_reaches_the_optimum_and_sooner_than_without_positives(tmp_path):
+    full = [steps_to_optimum(tmp_path / f"full-{seed}", seed, ADM) for seed in range(10)]
+    without = ADM.model_copy(update={"positive_share": 0.0})
+    others = [steps_to_optimum(tmp_path / f"no-{seed}", seed, without) for seed in range(10)]
+    print(f"steps to 95% of the optimum: full {full}, without positives {others}")
+    assert statistics.median(full) < float("inf")
+    assert statistics.median(full) < statistics.median(others)
