@@ -2,7 +2,8 @@
 
 Imports of anything heavy happen inside the commands, so that `diffchat --help` answers at once.
 Exit codes: 0 done, 2 wrong settings or input, 3 warehouse, 4 teacher, 5 budget reached,
-6 model, 7 audit failed, 8 Prefect's server or worker, 130 interrupted (`schemas.errors`).
+6 model, 7 audit failed, 8 Prefect's server or worker, 9 training, 130 interrupted
+(`schemas.errors`).
 """
 
 import sys
@@ -69,6 +70,21 @@ def build(
     changes["render.enabled"] = None if render else False
     changes = {key: value for key, value in changes.items() if value is not None}
     run_build(profile, changes, decide_only, retry_failed, as_json)
+
+
+@cli.command()
+def rl(
+    parent: Annotated[
+        str, typer.Option(help='Begin from: "latest", "base", a model id or a folder.')
+    ] = "latest",
+    profile: Profile = "embedded",
+    override: Override = None,
+    as_json: Json = False,
+) -> None:
+    """Reinforcement learning of the student from the pictures of what it writes."""
+    from app.reinforce import run_rl
+
+    run_rl(profile, _changes(override), parent, as_json)
 
 
 @cli.command()

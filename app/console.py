@@ -23,6 +23,7 @@ UNITS = {
     "tokenise": "examples",
     "sft": "steps",
     "measure": "answers",
+    "rl": "steps",
 }
 
 

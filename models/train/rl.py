@@ -97,6 +97,8 @@ def train_ppo(
             "There is nothing to train on: the dataset version has no rows in its train split."
         )
     model, tokenizer = policy.model, policy.tokenizer
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        model.requires_grad_(True)  # a loaded policy is frozen; adapters bring their own choice
     reference = copy.deepcopy(model).eval().requires_grad_(False)
     state = _begin(model, settings)
     saved = load_training(folder, model, state)

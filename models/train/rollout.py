@@ -18,6 +18,7 @@ import torch
 
 from models.integrity import content_integrity
 from models.train.adm import ActionSpace, Vocabulary, nucleus
+from models.train.template import encode_prompt
 from schemas.training import AdmSettings
 from schemas.units import Unit
 
@@ -111,8 +112,8 @@ def roll_out(
     """
     model.eval()
     device = next(model.parameters()).device
-    prompt = encode(tokenizer, [question.messages for question in questions])
-    ids_BP, mask_BP = prompt["input_ids"].to(device), prompt["attention_mask"].to(device)
+    ids_BP, mask_BP = encode(tokenizer, [question.messages for question in questions])
+    ids_BP, mask_BP = ids_BP.to(device), mask_BP.to(device)
     vocabulary = Vocabulary(tokenizer, model.config.vocab_size)
     spaces = _spaces(questions, kinds, vocabulary, adm, max_new_tokens, generator)
     tokens_BT, behaviour_BT = _sample(
@@ -139,15 +140,18 @@ def roll_out(
     return rollout.rows([row for row in range(len(rollout)) if row not in dropped])
 
 
-def encode(tokenizer: Any, conversations: Sequence[Sequence[dict[str, str]]]) -> Any:
-    """Token ids and attention of conversations that end with a question, padded on the left."""
-    texts = [
-        tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-        for messages in conversations
-    ]
-    return tokenizer(
-        texts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt"
-    )
+def encode(
+    tokenizer: Any, conversations: Sequence[Sequence[dict[str, str]]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention (B, P) of conversations that end with a question, padded left."""
+    prompts = [encode_prompt(tokenizer, list(messages)) for messages in conversations]
+    width = max(map(len, prompts))
+    ids_BP = torch.full((len(prompts), width), tokenizer.pad_token_id)
+    mask_BP = torch.zeros_like(ids_BP)
+    for row, prompt in enumerate(prompts):
+        ids_BP[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask_BP[row, width - len(prompt) :] = 1
+    return ids_BP, mask_BP
 
 
 def _spaces(

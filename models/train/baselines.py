@@ -1,0 +1,135 @@
+"""Baselines with the same reward: RLOO and GRPO by `trl`, best-of-n from the starting model.
+
+`trl`'s trainers sample and update by themselves; what is ours is the reward, the questions and the
+budget (`prompts` × `samples` answers a step, the same number of steps as PPO).  The reference model
+is read from the folder again, so both take a folder and no object.  Leaves out ADM and the value,
+which is the point of the comparison.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.train.reward import Reward, Scored
+from models.train.rl import Trained, calibrate
+from models.train.rollout import Question
+from schemas.training import RlSettings
+
+Log = Callable[[int, dict[str, float]], None]
+
+
+def train_trl(
+    policy: Any,
+    folder: Path,
+    questions: Sequence[Question],
+    reward: Reward,
+    settings: RlSettings,
+    output: Path,
+    log: Log,
+    *,
+    max_new_tokens: int,
+) -> Trained:
+    """Train the checkpoint in `folder` by `settings.method`; `policy` gets the trained weights.
+
+    `policy` is the same checkpoint in memory: σ is measured with it.  `log(step, terms)` gets the
+    same names as PPO's where the terms are the same.  A run that was killed goes on from `trl`'s
+    own last checkpoint in `output`.
+    """
+    from transformers import TrainerCallback
+
+    if reward.scales is None:
+        tokenizer = policy.tokenizer
+        calibrate(policy.model, tokenizer, questions, reward, settings, max_new_tokens)
+    history: list[dict[str, float]] = []
+    config, trainer_class = _config(settings, output, max_new_tokens)
+    by_id = {question.question_id: question for question in questions}
+    scored: list[Scored] = []
+
+    def score(prompts: Any, completions: Any, question_id: list[str], **_: Any) -> list[float]:
+        texts = [_text(completion) for completion in completions]
+        found = reward([by_id[name] for name in question_id], texts)
+        scored.extend(found)
+        return [row.total for row in found]
+
+    class Report(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if scored:
+                terms = _terms(scored)
+                history.append(terms | {"step": float(state.global_step)})
+                log(int(state.global_step), terms)
+                scored.clear()
+
+    trainer = trainer_class(
+        model=str(folder),
+        args=config,
+        reward_funcs=score,
+        train_dataset=_dataset(questions),
+        processing_class=policy.tokenizer,
+        callbacks=[Report()],
+    )
+    trainer.train(resume_from_checkpoint=any(output.glob("checkpoint-*")) or None)
+    policy.model = trainer.accelerator.unwrap_model(trainer.model).eval()
+    assert reward.scales is not None
+    return Trained("ok", int(trainer.state.global_step), None, reward.scales, history)
+
+
+def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[Any, Any]:
+    import trl
+
+    rows = settings.prompts * settings.samples
+    common: dict[str, Any] = {
+        "output_dir": str(output),
+        "max_steps": settings.steps,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup",
+        "warmup_steps": settings.warmup_steps,
+        "per_device_train_batch_size": rows,
+        "num_generations": settings.samples,
+        "num_iterations": settings.epochs,
+        "max_completion_length": max_new_tokens,
+        "temperature": settings.temperature,
+        "beta": settings.kl_coefficient,
+        "epsilon": settings.clip,
+        "max_grad_norm": settings.max_grad_norm,
+        "seed": settings.seed,
+        "save_steps": settings.checkpoint_every,
+        "save_total_limit": 2,
+        "logging_steps": settings.steps,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "bf16": False,
+        "remove_unused_columns": False,
+        "model_init_kwargs": {"dtype": "float32"},
+    }
+    if settings.method == "rloo":
+        return trl.RLOOConfig(**common), trl.RLOOTrainer
+    return trl.GRPOConfig(**common), trl.GRPOTrainer
+
+
+def _dataset(questions: Sequence[Question]) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_list(
+        [{"prompt": list(q.messages), "question_id": q.question_id} for q in questions]
+    )
+
+
+def _text(completion: Any) -> str:
+    """`trl` gives text, or a list with one message where prompts are conversations."""
+    return (completion if isinstance(completion, str) else completion[0]["content"]).strip()
+
+
+def _terms(scored: Sequence[Scored]) -> dict[str, float]:
+    known = [row for row in scored if not row.too_long] or list(scored)
+
+    def mean(numbers: list[float]) -> float:
+        return sum(numbers) / len(numbers)
+
+    return {
+        "reward": mean([row.total for row in scored]),
+        "integrity": mean([row.integrity for row in scored]),
+        "aesthetic_gain": mean([row.gains[0] for row in known]),
+        "preference_gain": mean([row.gains[1] for row in known]),
+        "tokens": mean([float(row.tokens) for row in scored]),
+        "rows": float(len(scored)),
+    }
