@@ -35,7 +35,7 @@ def train_trl(
     same names as PPO's where the terms are the same.  A run that was killed goes on from `trl`'s
     own last checkpoint in `output`.
     """
-    from transformers import TrainerCallback
+    from transformers import PrinterCallback, TrainerCallback
 
     if reward.scales is None:
         tokenizer = policy.tokenizer
@@ -55,8 +55,9 @@ def train_trl(
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if scored:
                 terms = _terms(scored)
-                history.append(terms | {"step": float(state.global_step)})
-                log(int(state.global_step), terms)
+                step = -(-int(state.global_step) // settings.epochs)
+                history.append(terms | {"step": float(step)})
+                log(step, terms)
                 scored.clear()
 
     trainer = trainer_class(
@@ -67,10 +68,11 @@ def train_trl(
         processing_class=policy.tokenizer,
         callbacks=[Report()],
     )
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is the result's
     trainer.train(resume_from_checkpoint=any(output.glob("checkpoint-*")) or None)
     policy.model = trainer.accelerator.unwrap_model(trainer.model).eval()
     assert reward.scales is not None
-    return Trained("ok", int(trainer.state.global_step), None, reward.scales, history)
+    return Trained("ok", settings.steps, None, reward.scales, history)
 
 
 def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[Any, Any]:
@@ -79,7 +81,7 @@ def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[An
     rows = settings.prompts * settings.samples
     common: dict[str, Any] = {
         "output_dir": str(output),
-        "max_steps": settings.steps,
+        "max_steps": settings.steps * settings.epochs,  # trl counts updates, we count rollouts
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "constant_with_warmup",
         "warmup_steps": settings.warmup_steps,
@@ -92,9 +94,10 @@ def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[An
         "epsilon": settings.clip,
         "max_grad_norm": settings.max_grad_norm,
         "seed": settings.seed,
-        "save_steps": settings.checkpoint_every,
+        "save_steps": settings.checkpoint_every * settings.epochs,
         "save_total_limit": 2,
-        "logging_steps": settings.steps,
+        "logging_strategy": "no",
+        "dataloader_pin_memory": False,
         "report_to": "none",
         "disable_tqdm": True,
         "bf16": False,

@@ -58,7 +58,9 @@ def values(trained, term):
 def test_it_learns_and_the_folder_loads_unchanged(base, tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    settings = SETTINGS.model_copy(update={"epochs": 25, "evaluate_every": 10, "learning_rate": 5e-3})
+    settings = SETTINGS.model_copy(
+        update={"epochs": 25, "evaluate_every": 10, "learning_rate": 5e-3}
+    )
     trained = run_sft(job(base, tmp_path / "run", settings))
     losses = values(trained, "eval_loss")
     assert min(losses) < 0.2 < losses[0]

@@ -50,14 +50,14 @@ def tokenizer():
     return fast
 
 
-def policy(seed: int):
+def policy(seed: int, positions: int = 64):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
     words = tokenizer()
     config = LlamaConfig(
         vocab_size=32, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-        num_attention_heads=2, max_position_embeddings=64, pad_token_id=words.pad_token_id,
+        num_attention_heads=2, max_position_embeddings=positions, pad_token_id=words.pad_token_id,
         bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id,
     )  # fmt: skip
     return SimpleNamespace(model=LlamaForCausalLM(config).eval(), tokenizer=words)
