@@ -6,7 +6,7 @@ export HF_HUB_OFFLINE ?= 1
 export DO_NOT_TRACK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-small test test-slow check bench bench-embedded embedded-models up down clean
+.PHONY: help setup demo demo-small test test-slow check bench bench-embedded rl-study embedded-models up down clean
 
 help: ## what can be run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
@@ -51,6 +51,11 @@ bench-embedded: setup ## adherence, scorers and headroom of the embedded models,
 	@$(BIN)/python -m benchmarks.embedded
 	@$(BIN)/python -m benchmarks.embedded_scorers
 	@$(BIN)/python -m benchmarks.headroom --scorer
+
+rl-study: setup ## ablations of the RL method, 5 seeds each; hours, in the background, resumable
+	@mkdir -p $${DIFFCHAT_HOME:-var}/studies
+	@nohup $(BIN)/python -m benchmarks.rl_study > $${DIFFCHAT_HOME:-var}/studies/rl.log 2>&1 & \
+	    echo "running in the background; see $${DIFFCHAT_HOME:-var}/studies/rl.log"
 
 # In the background and resumable: a killed run goes on from its checkpoints when started again.
 EMBEDDED := $${DIFFCHAT_HOME:-var}/embedded

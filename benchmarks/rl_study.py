@@ -1,0 +1,174 @@
+"""Ablations of the RL method: the same budget of pictures for every arm, five training seeds.
+
+    make rl-study         # or: python -m benchmarks.rl_study --seeds 5 --steps 125 --best-of 4
+
+Method: every arm starts from the same SFT model (`--parent`, default the latest) and runs `steps`
+rollouts of 32 answers, one picture each (4,000 pictures by default, cache hits counted).  The last
+model of each run answers the test split greedily; its answers are rendered and scored on the seeds
+of `[render]`, and gains are over the raw prompt on the same seeds.  The table gives means with
+intervals by a bootstrap over training seeds and cases, and paired differences to SFT.  A run is a
+model version: one that is there is not trained again, so a killed study goes on.
+
+Leaves out best-of-n, which spends its budget at inference (`--best-of 4` adds it as a block of its
+own), and anything that evaluates with people (`diffchat evaluate`).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NO_ADM = {"rl.adm.positive_share": 0.0, "rl.adm.negative_share": 0.0}
+ARMS: dict[str, dict[str, Any]] = {
+    "rloo": {"rl.method": "rloo"},
+    "grpo": {"rl.method": "grpo"},
+    "ppo": NO_ADM | {"rl.integrity_value": False},
+    "ppo + positives": {"rl.adm.negative_share": 0.0, "rl.integrity_value": False},
+    "ppo + negatives": {"rl.adm.positive_share": 0.0, "rl.integrity_value": False},
+    "ppo + adm": {"rl.integrity_value": False},
+    "full": {},
+    "full, no integrity in reward": {"rl.reward.integrity": 0.0},
+}
+MEASURES = ("aesthetics", "preference", "held_out")
+COLUMNS = ("reward", "integrity", *MEASURES, "tokens")
+RESAMPLES = 2_000
+
+
+def main() -> None:
+    """Train what is missing, measure, print the table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=125)
+    parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=list(ARMS))
+    parser.add_argument("--parent", default="latest")
+    parser.add_argument("--profile", default="embedded")
+    parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--best-of", type=int, help="also: best of N samples of the parent")
+    arguments = parser.parse_args()
+    results = {arm: [] for arm in ["sft", *arguments.arms]}
+    study = Study(arguments)
+    results["sft"].append(study.measure(study.parent))
+    for seed in range(arguments.seeds):
+        for arm in arguments.arms:
+            print(f"{arm}, seed {seed}", file=sys.stderr, flush=True)
+            results[arm].append(study.measure(study.train(arm, seed)))
+    if arguments.best_of:
+        results[f"best of {arguments.best_of}"] = [study.best_of(arguments.best_of)]
+    print(table(results))
+
+
+class Study:
+    """The cases, the judge and the parent of one study."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        from models.tis import load_token_counter
+        from models.train.questions import questions_of
+        from models.train.reward import Reward
+        from schemas.settings import home, load_settings
+        from tasks.judging import Judge
+        from tasks.model_versions import resolve_model
+        from tasks.plan import new_run, plan_of
+        from tasks.reinforcing import QUESTIONS, dataset_of
+        from warehouse import Warehouse
+
+        self.arguments, self.home = arguments, home()
+        self.settings = load_settings(arguments.profile)
+        self.run = new_run(self.settings, self.home)
+        self.plan = plan_of(self.settings)
+        self.lake = Warehouse.open(self.settings.warehouse, self.home)
+        self.parent = resolve_model(
+            self.lake, self.home, arguments.parent, self.settings.student
+        ).folder
+        version = dataset_of(self.lake, None)["version"]
+        rows = self.lake.query(QUESTIONS, [version, "test"]).to_pylist()
+        parents = {row["triple_id"]: row for row in rows}
+        self.questions = questions_of(rows[: arguments.cases], parents)
+        self.judge = Judge(self.lake, self.plan, self.settings.render.seeds, MEASURES)
+        pair = Judge(self.lake, self.plan, self.settings.render.seeds, MEASURES[:2])
+        assert self.plan.tis is not None
+        self.count = load_token_counter(self.settings.tis)
+        self.reward = Reward(self.settings.rl.reward, pair, self.count, self.plan.tis.token_budget)
+
+    def train(self, arm: str, seed: int) -> Path:
+        """The folder of the arm's model, trained now if it is not there."""
+        from schemas.settings import load_settings
+        from tasks.model_versions import resolve_model
+        from tasks.plan import new_run
+        from tasks.reinforcing import reinforce
+
+        changes = {"rl.steps": self.arguments.steps, "rl.seed": seed, **ARMS[arm]}
+        run = new_run(load_settings(self.arguments.profile, changes), self.home)
+        result = reinforce.fn(run, str(self.parent))
+        return resolve_model(self.lake, self.home, result["model_id"]).folder
+
+    def measure(self, folder: Path) -> np.ndarray:
+        """(cases, COLUMNS) of a model's greedy answers."""
+        from models.train.policy import load_policy
+
+        policy = load_policy(str(folder), self.settings.student)
+        answers = policy.rewrite([list(q.messages) for q in self.questions])
+        return self._figures([answer.prompt for (answer,) in answers])
+
+    def best_of(self, n: int) -> np.ndarray:
+        """The same of the parent's best of `n` samples by the reward."""
+        from models.train.policy import load_policy
+
+        policy = load_policy(str(self.parent), self.settings.student)
+        answers = policy.rewrite([list(q.messages) for q in self.questions], n=n, temperature=1.0)
+        texts = [row.prompt for drawn in answers for row in drawn]
+        asked = [question for question in self.questions for _ in range(n)]
+        totals = np.array([row.total for row in self.reward(asked, texts)]).reshape(-1, n)
+        return self._figures([answers[i][k].prompt for i, k in enumerate(totals.argmax(axis=1))])
+
+    def _figures(self, texts: list[str]) -> np.ndarray:
+        if self.reward.scales is None:  # σ of the study: the parent's greedy answers
+            self.reward.calibrate(self.questions, texts)
+        scored = self.reward(self.questions, texts)
+        fits = [not row.too_long for row in scored]
+        pairs = [
+            (text if ok else q.raw_prompt, q.intent)
+            for text, q, ok in zip(texts, self.questions, fits, strict=True)
+        ]
+        ours = self.judge(pairs)
+        raw = self.judge([(q.raw_prompt, q.intent) for q in self.questions])
+        head = [(row.total, row.integrity) for row in scored]
+        return np.hstack([head, ours - raw, [[row.tokens] for row in scored]])
+
+
+def table(results: dict[str, list[np.ndarray]]) -> str:
+    """Means with 95% intervals, and paired differences to SFT, as Markdown."""
+    generator = np.random.default_rng(0)
+    base = results["sft"][0]
+    lines = [
+        "| arm | seeds | " + " | ".join(f"{name} | Δ to SFT" for name in COLUMNS) + " |",
+        "|" + " --- |" * (2 + 2 * len(COLUMNS)),
+    ]
+    for arm, runs in results.items():
+        if not runs:
+            continue
+        cells = []
+        for column in range(len(COLUMNS)):
+            values = np.stack([run[:, column] for run in runs])  # (seeds, cases)
+            cells.append(_interval(values, generator))
+            cells.append("" if arm == "sft" else _interval(values - base[:, column], generator))
+        lines.append(f"| {arm} | {len(runs)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _interval(values: np.ndarray, generator: np.random.Generator) -> str:
+    """Mean and 95% interval of (seeds, cases): seeds and cases are drawn again with replacement."""
+    seeds, cases = values.shape
+    means = [
+        values[generator.integers(seeds, size=seeds)][
+            :, generator.integers(cases, size=cases)
+        ].mean()
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return f"{values.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+if __name__ == "__main__":
+    main()
