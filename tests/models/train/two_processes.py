@@ -1,0 +1,39 @@
+"""What each process of `accelerate launch` runs in `test_rl_processes`: two steps of the toy."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from models.train.rl import Sinks, train_ppo
+from schemas.training import AdmSettings
+from tests.models.train import toy
+
+
+def main(folder: Path) -> None:
+    """Train, then write this process's terms and the sum of its weights to `rank-N.json`."""
+    torch.set_num_threads(1)
+    accelerator = Accelerator(cpu=True)
+    settings = toy.settings(
+        steps=3, prompts=2, samples=4, minibatch=4, checkpoint_every=1, value_warmup_updates=0,
+        adm=AdmSettings(least_mass=0.9),  # drops most hard negatives: rows differ by process
+    )  # fmt: skip
+    policy, seen = toy.policy(0), {}
+    ended = train_ppo(
+        policy, toy.questions(), toy.reward(), settings, folder / "run",
+        Sinks(seen.__setitem__, lambda *found: None),
+        max_new_tokens=toy.STEPS_OF_TASK, accelerator=accelerator,
+    )  # fmt: skip
+    found = {
+        "status": ended.status,
+        "weights": sum(float(p.double().sum()) for p in policy.model.parameters()),
+        "rewards": [seen[step]["reward"] for step in sorted(seen)],
+        "beta": seen[3]["kl_coefficient"],
+    }
+    (folder / f"rank-{accelerator.process_index}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
