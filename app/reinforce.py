@@ -1,50 +1,91 @@
-"""`diffchat rl`: reinforcement learning in a flow in this process, and what came of it."""
+"""`diffchat rl`: train a student on from pictures, or say that it is there.
+
+As `app.train`: whether there is something to do is known without Prefect and torch; under several
+processes each runs the training itself and the first one speaks.
+"""
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from app.console import console, note, print_json, print_rows, progress_bars
-from schemas.settings import home
+from models.train.distributed import is_main, processes
+from schemas.settings import home, load_settings
 
 SHOWN = ("reward", "integrity", "aesthetic_gain", "preference_gain", "kl", "tokens")
 
 
-def run_rl(profile: str, changes: dict[str, Any], parent: str, as_json: bool) -> dict[str, Any]:
-    """Train from `parent`, print the figures; a model that is there already is said to be."""
+def run_rl(
+    profile: str, changes: dict[str, Any], parent: str, as_json: bool = False
+) -> dict[str, Any]:
+    """Train from `parent` if need be and print what came of it; returns what `tasks.rl` does.
+
+    Raises DiffChatError for anything that a person has to mend first.
+    """
+    started = time.monotonic()
+    result = _known(profile, changes, parent)
+    if result is None and processes() == 1:
+        result = _run_flow(profile, changes, parent, bars=not as_json)
+    elif result is None:
+        result = _run_here(profile, changes, parent, bars=is_main() and not as_json)
+    result["seconds"] = round(time.monotonic() - started, 1)
+    if is_main():
+        print_json(result) if as_json else show(result)
+    return result
+
+
+def _known(profile: str, changes: dict[str, Any], parent: str) -> dict[str, Any] | None:
+    from tasks.rl import finished, rl_plan
+    from warehouse import Warehouse
+
+    settings = load_settings(profile, changes)
+    with Warehouse.open(settings.warehouse, home()) as lake:
+        known = finished(lake, home(), rl_plan(lake, home(), settings, parent))
+    if known is None:
+        return None
+    found = {"model_id": known.model_id, "folder": str(known.folder), "method": known.method}
+    return found | {"metrics": known.metrics, "status": known.status, "new": False}
+
+
+def _run_flow(profile: str, changes: dict[str, Any], parent: str, bars: bool) -> dict[str, Any]:
     from app.prefect_stack import in_process_environment
 
-    started = time.monotonic()
     os.environ.update(in_process_environment(home()))
     note("starting the flow (the first seconds are Prefect's) …")
     from flows.train_rl import train_rl
 
-    with progress_bars(not as_json):
-        result = train_rl(profile, changes or None, parent)
-    result["seconds"] = round(time.monotonic() - started, 1)
-    if as_json:
-        print_json(result)
-    else:
-        show(result)
-    return result
+    with progress_bars(bars):
+        return train_rl(profile, changes or None, parent)
+
+
+def _run_here(profile: str, changes: dict[str, Any], parent: str, bars: bool) -> dict[str, Any]:
+    from tasks.rl import rl_plan, train
+    from warehouse import Warehouse
+
+    settings = load_settings(profile, changes)
+    with Warehouse.open(settings.warehouse, home()) as lake, progress_bars(bars):
+        plan = rl_plan(lake, Path(home()), settings, parent)
+        return train(lake, home(), settings, plan) | {"new": True}
 
 
 def show(result: dict[str, Any]) -> None:
     """First and last fifth of the steps beside each other."""
     metrics = result["metrics"]
     if not result["new"]:
-        note(f"Nothing to do: model {result['model_id'][:12]} is trained already.")
+        note(f"Nothing to do: model {result['model_id'][:12]} was trained with these settings.")
     rows = [
         (term, metrics.get(f"{term}_first_fifth"), metrics.get(f"{term}_last_fifth"))
         for term in SHOWN
         if f"{term}_first_fifth" in metrics
     ]
     print_rows(("on-policy mean", "first fifth of the steps", "last fifth"), rows)
-    if result.get("status") == "diverged":
-        note(f"The run diverged and its last good weights were kept: {result['reason']}.")
+    if result["status"] == "diverged":
+        note(f"The run diverged; its last good weights were kept. {result.get('reason') or ''}")
     if result["new"]:
         console.print(
-            f"Model {result['model_id'][:12]} ({result['method']}) after {metrics['steps']} steps "
-            f"and {metrics['pictures_asked']} pictures, in {result['seconds']:.0f} s.",
-            markup=False,
+            f"\nModel [bold]{result['model_id'][:12]}[/] ({result['method']}), {metrics['steps']} "
+            f"steps, {metrics['pictures_asked']:,} pictures, in {result['seconds']:.0f} s: ",
+            end="",
         )
+        console.print(result["folder"], soft_wrap=True, markup=False)

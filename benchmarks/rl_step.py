@@ -46,7 +46,7 @@ def timed(
     from schemas.settings import home, load_settings
     from tasks.model_versions import resolve_model
     from tasks.plan import new_run
-    from tasks.reinforcing import reinforce
+    from tasks.training import reinforce
     from warehouse import Warehouse
 
     settings = load_settings("embedded")
@@ -60,7 +60,7 @@ def timed(
     }  # fmt: skip
     marks: list[float] = []
     parts: dict[str, float] = {}
-    import tasks.reinforcing as reinforcing
+    import tasks.rl as reinforcing
 
     original = reinforcing.Report.__call__
 

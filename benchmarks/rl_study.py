@@ -70,7 +70,7 @@ class Study:
         from tasks.judging import Judge
         from tasks.model_versions import resolve_model
         from tasks.plan import new_run, plan_of
-        from tasks.reinforcing import QUESTIONS, dataset_of
+        from tasks.rl import QUESTIONS, dataset_of
         from warehouse import Warehouse
 
         self.arguments, self.home = arguments, home()
@@ -96,7 +96,7 @@ class Study:
         from schemas.settings import load_settings
         from tasks.model_versions import resolve_model
         from tasks.plan import new_run
-        from tasks.reinforcing import reinforce
+        from tasks.training import reinforce
 
         changes = {"rl.steps": self.arguments.steps, "rl.seed": seed, **ARMS[arm]}
         run = new_run(load_settings(self.arguments.profile, changes), self.home)

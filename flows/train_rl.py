@@ -11,7 +11,7 @@ from typing import Any
 from prefect import flow
 
 from tasks.opening import open_build, resolve
-from tasks.reinforcing import reinforce
+from tasks.training import reinforce
 
 
 @flow(name="train-rl", persist_result=False)

@@ -5,6 +5,7 @@ from typing import Any
 
 from prefect import task
 
+from tasks import rl
 from tasks.plan import Run, lake_of
 from tasks.sft import finished, sft_plan, train
 
@@ -22,3 +23,18 @@ def train_student(run: Run) -> dict[str, Any]:
         answer = {"model_id": known.model_id, "folder": str(known.folder)}
         return answer | {"metrics": known.metrics, "new": False}
     return train(lake, home, run.settings, plan) | {"new": True}
+
+
+@task(name="reinforce", persist_result=False)
+def reinforce(run: Run, parent: str = "latest") -> dict[str, Any]:
+    """Train model `parent` on by the profile's `[rl]`; returns model_id, folder, metrics, `new`.
+
+    A model that is there already is not trained again.
+    """
+    lake, home = lake_of(run), Path(run.home)
+    plan = rl.rl_plan(lake, home, run.settings, parent)
+    known = rl.finished(lake, home, plan)
+    if known is not None:
+        answer = {"model_id": known.model_id, "folder": str(known.folder), "method": known.method}
+        return answer | {"metrics": known.metrics, "status": known.status, "new": False}
+    return rl.train(lake, home, run.settings, plan) | {"new": True}

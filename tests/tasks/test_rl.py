@@ -10,7 +10,7 @@ from schemas.errors import ModelError, TrainingError
 from schemas.settings import load_settings
 from tasks.judging import Judge
 from tasks.plan import new_run, one_row, plan_of
-from tasks.reinforcing import reinforce
+from tasks.training import reinforce
 from tests.models.train import toy
 from warehouse import Warehouse
 

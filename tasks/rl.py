@@ -1,85 +1,109 @@
-"""Reinforcement learning of a student on a dataset version: one task, one row of `model_versions`.
+"""Reinforcement learning of a student on a dataset version, to a registered model version.
+
+    plan = rl_plan(lake, home, settings, parent)   # what would be trained, and under which id
+    finished(lake, home, plan)                     # the model, if that was done before
+    train(lake, home, settings, plan)              # else train, measure, register
 
 Identity: method, the weights begun from, dataset version and snapshot, settings, seed, and the
-text-to-image model and scorers that the reward looks through.  A model of this identity that is
-there already is the result.  The order is: checkpoints, the finished folder, logs, and last the
-row that says that the model exists.
+text-to-image model and scorers that the reward looks through.  The row in `model_versions` is the
+commit: until it is there, the same command goes on from the last checkpoint.  Free of Prefect.
 """
 
 import json
 import shutil
 import statistics
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from prefect import task
 
 from models.tis import load_token_counter
+from models.train.distributed import is_main, wait
 from models.weights import write_sums
 from schemas.errors import TrainingError
 from schemas.identity import content_id
 from schemas.records import TRAINING_LOG, TRAINING_SAMPLES
 from schemas.settings import Settings
-from tasks.judging import Judge
 from tasks.model_versions import ModelVersion, find_model, register_model, resolve_model
-from tasks.opening import code_revision
-from tasks.plan import Plan, Run, lake_of, now, plan_of
+from tasks.plan import Plan, now, plan_of
 from tasks.progress import stage
 from warehouse import Warehouse
 
+if TYPE_CHECKING:
+    from tasks.judging import Judge
+
+# How often something is written, and what is only looked at, is no part of a model's id.
+NOT_IDENTITY = {"checkpoint_every", "samples_every", "dataset_version"}
 QUESTIONS = """
 SELECT triple_id, parent_triple_id, raw_prompt, instruction, target_prompt, edit_kind, intent, units
 FROM published_rows WHERE version = $1 AND split = $2 ORDER BY triple_id
 """
 
 
-@task(name="reinforce", persist_result=False)
-def reinforce(run: Run, parent: str = "latest") -> dict[str, Any]:
-    """Train from model `parent` by the profile's `[rl]`; returns the model and its figures.
+@dataclass(frozen=True)
+class RlPlan:
+    """What would be trained: from which model, on which version, as which model id."""
 
-    Raises TrainingError, ModelError or SettingsError with what to do; the last good checkpoint is
-    kept, and the same call goes on from it.
+    model_id: str
+    begun: ModelVersion
+    dataset: dict[str, Any]  # row of dataset_versions
+
+
+def rl_plan(lake: Warehouse, home: Path, settings: Settings, parent: str) -> RlPlan:
+    """Resolve what would be trained; hashes files, loads nothing.
+
+    Raises ModelError for the parent, TrainingError for the dataset version.
     """
-    lake, plan = lake_of(run), plan_of(run.settings)
-    settings, home = run.settings, Path(run.home)
     dataset = dataset_of(lake, settings.rl.dataset_version)
     begun = resolve_model(lake, home, parent, settings.student)
-    model_id = identity(plan, begun, dataset)
-    known = find_model(lake, home, model_id)
-    if known is not None:
-        return {
-            "model_id": model_id,
-            "new": False,
-            "metrics": known.metrics,
-            "method": known.method,
-        }
-    folder = home / "models" / model_id
-    ended, metrics = train(lake, plan, begun, dataset, model_id, folder)
+    return RlPlan(identity(plan_of(settings), begun, dataset), begun, dataset)
+
+
+def finished(lake: Warehouse, home: Path, plan: RlPlan) -> ModelVersion | None:
+    """The registered model of this plan, or None."""
+    return find_model(lake, home, plan.model_id)
+
+
+def train(lake: Warehouse, home: Path, settings: Settings, plan: RlPlan) -> dict[str, Any]:
+    """Train, save, measure, register; returns model_id, folder, method, status, reason, metrics.
+
+    Raises TrainingError with what to do; the last good checkpoint is kept, and the same call goes
+    on from it.
+    """
+    folder = home / "models" / plan.model_id
+    ended, metrics = _run(lake, settings, plan, folder)
+    wait()
+    result = {
+        "model_id": plan.model_id, "folder": str(folder / "final"), "method": settings.rl.method,
+        "status": ended.status, "reason": ended.reason, "metrics": metrics,
+    }  # fmt: skip
+    if not is_main():
+        return result
+    from tasks.opening import code_revision
+
+    begun = plan.begun
     register_model(
         lake,
-        model_id=model_id,
+        model_id=plan.model_id,
         method=settings.rl.method,
         base=str(begun.folder),
-        base_hash=begun.base_hash if begun.method == "base" else begun.model_id,
+        base_hash=_hash_of(begun.folder),
         parent_model_id=None if begun.method == "base" else begun.model_id,
-        dataset_version=dataset["version"],
-        snapshot_id=dataset["snapshot_id"],
+        dataset_version=plan.dataset["version"],
+        snapshot_id=plan.dataset["snapshot_id"],
         settings=settings.rl.model_dump(mode="json") | {"scales": list(ended.scales)},
         settings_hash=settings.hash(),
         seed=settings.rl.seed,
         status=ended.status,
-        folder=str(folder.relative_to(home) / "final"),
-        weights_hash=folder_hash(folder / "final"),
+        folder=str((folder / "final").relative_to(home)),
+        weights_hash=_hash_of(folder / "final"),
         metrics=metrics,
         code_revision=code_revision(),
         trained_at=now(),
     )
-    return {
-        "model_id": model_id, "new": True, "metrics": metrics, "method": settings.rl.method,
-        "status": ended.status, "reason": ended.reason,
-    }  # fmt: skip
+    return result
 
 
 def dataset_of(lake: Warehouse, version: int | None) -> dict[str, Any]:
@@ -102,36 +126,37 @@ def identity(plan: Plan, begun: ModelVersion, dataset: dict[str, Any]) -> str:
     """What determines the trained weights."""
     return content_id(
         "model", plan.settings.rl.method, begun.model_id, dataset["version"],
-        dataset["snapshot_id"], plan.settings.rl.model_dump(mode="json"),
+        dataset["snapshot_id"], plan.settings.rl.model_dump(mode="json", exclude=NOT_IDENTITY),
         plan.tis.tis_id if plan.tis else None, [scorer.scorer_id for scorer in plan.scorers],
         plan.settings.student.max_new_tokens,
     )  # fmt: skip
 
 
-def train(
-    lake: Warehouse, plan: Plan, begun: ModelVersion, dataset: dict[str, Any], model_id: str,
-    folder: Path,
-) -> tuple[Any, dict[str, Any]]:  # fmt: skip
+def _run(
+    lake: Warehouse, settings: Settings, plan: RlPlan, folder: Path
+) -> tuple[Any, dict[str, Any]]:
     """Run the loop, save the finished folder; returns how it ended and the model's figures."""
     from models.train.baselines import train_trl
     from models.train.events import Events
+    from models.train.measure import measure
     from models.train.policy import load_policy
     from models.train.questions import questions_of
     from models.train.reward import MEASURES, Reward
     from models.train.rl import Sinks, train_ppo
+    from tasks.judging import Judge
 
-    settings = plan.settings
-    rows = lake.query(QUESTIONS, [dataset["version"], "train"]).to_pylist()
+    build = plan_of(settings)
+    rows = lake.query(QUESTIONS, [plan.dataset["version"], "train"]).to_pylist()
     questions = questions_of(rows[: settings.rl.max_examples], {r["triple_id"]: r for r in rows})
-    judge = Judge(lake, plan, settings.rl.reward.seeds, MEASURES)
-    assert plan.tis is not None
+    judge = Judge(lake, build, settings.rl.reward.seeds, MEASURES)
+    assert build.tis is not None
     reward = Reward(
-        settings.rl.reward, judge, load_token_counter(settings.tis), plan.tis.token_budget
+        settings.rl.reward, judge, load_token_counter(settings.tis), build.tis.token_budget
     )
-    log = TrainingLog(lake, model_id, judge, settings.rl.checkpoint_every)
+    log = TrainingLog(lake, plan.model_id, judge, settings.rl.checkpoint_every)
     with stage("rl", settings.rl.steps) as advance:
-        report = Report(Events(folder / "events"), log, advance)
-        policy = load_policy(str(begun.folder), settings.student)
+        report = Report(Events(folder / "events") if is_main() else None, log, advance)
+        policy = load_policy(str(plan.begun.folder), settings.student)
         if settings.rl.method == "ppo":
             ended = train_ppo(
                 policy, questions, reward, settings.rl, folder / "checkpoints",
@@ -140,13 +165,17 @@ def train(
             )  # fmt: skip
         else:
             ended = train_trl(
-                policy, begun.folder, questions, reward, settings.rl, folder / "checkpoints",
+                policy, plan.begun.folder, questions, reward, settings.rl, folder / "checkpoints",
                 report, max_new_tokens=settings.student.max_new_tokens,
             )  # fmt: skip
     report.close()
-    save(policy, folder / "final", plan, model_id, ended)
+    if is_main():
+        save(policy, folder / "final", settings, plan.model_id, ended)
+    tests = lake.query(QUESTIONS, [plan.dataset["version"], "test"]).to_pylist()
+    tests = tests[: settings.sft.measured_cases]
+    metrics = measure(policy, tests, {row["triple_id"]: row for row in tests})
     asked = {"pictures_asked": judge.asked, "pictures_rendered": judge.rendered}
-    return ended, figures(ended.history) | asked
+    return ended, figures(ended.history) | asked | metrics
 
 
 def accelerator() -> Any:
@@ -159,11 +188,15 @@ def accelerator() -> Any:
 class Report:
     """What a step says, told to TensorBoard, the warehouse and the bar."""
 
-    def __init__(self, events: Any, log: "TrainingLog", advance: Callable[[int], None]) -> None:
+    def __init__(
+        self, events: Any | None, log: "TrainingLog", advance: Callable[[int], None]
+    ) -> None:
         self.events, self.log, self.advance = events, log, advance
         self._done = 0
 
     def __call__(self, step: int, terms: dict[str, float]) -> None:
+        if self.events is None:  # the first process speaks for all
+            return
         self.events(step, terms)
         self.log(step, terms)
         self.advance(step - self._done)  # a run that goes on begins in the middle
@@ -171,13 +204,14 @@ class Report:
 
     def close(self) -> None:
         self.log.flush()
-        self.events.close()
+        if self.events is not None:
+            self.events.close()
 
 
 class TrainingLog:
     """Rows of `training_log` and `training_samples`, committed in batches."""
 
-    def __init__(self, lake: Warehouse, model_id: str, judge: Judge, every: int) -> None:
+    def __init__(self, lake: Warehouse, model_id: str, judge: "Judge", every: int) -> None:
         self.lake, self.model_id, self.judge, self.every = lake, model_id, judge, every
         self._rows: list[dict[str, Any]] = []
 
@@ -196,6 +230,8 @@ class TrainingLog:
 
     def samples(self, step: int, rollout: Any, scored: list[Any]) -> None:
         """Store a step's answers with the pictures that its reward looked at."""
+        if not is_main():
+            return
         prompts = [q.raw_prompt for q in rollout.questions]
         prompts += [t for t, row in zip(rollout.texts, scored, strict=True) if not row.too_long]
         pictures = self.judge.images(prompts)
@@ -234,14 +270,14 @@ def figures(history: list[dict[str, float]]) -> dict[str, Any]:
     return found
 
 
-def save(policy: Any, folder: Path, plan: Plan, model_id: str, ended: Any) -> None:
+def save(policy: Any, folder: Path, settings: Settings, model_id: str, ended: Any) -> None:
     """The finished checkpoint in the standard layout, with its card and checksums."""
     draft = folder.with_suffix(".draft")
     shutil.rmtree(draft, ignore_errors=True)
     try:
         policy.model.save_pretrained(draft, safe_serialization=True)
         policy.tokenizer.save_pretrained(draft)
-        (draft / "README.md").write_text(card(plan.settings, model_id, ended), encoding="utf-8")
+        (draft / "README.md").write_text(card(settings, model_id, ended), encoding="utf-8")
         write_sums(draft)
         shutil.rmtree(folder, ignore_errors=True)
         draft.replace(folder)
@@ -268,7 +304,7 @@ def card(settings: Settings, model_id: str, ended: Any) -> str:
     )
 
 
-def folder_hash(folder: Path) -> str:
+def _hash_of(folder: Path) -> str:
     from models.train.policy import student_hash
 
     return student_hash(folder)
