@@ -137,7 +137,8 @@ def _refuse_empty(plan: SftPlan, settings: Settings, counts: dict[str, int]) -> 
     if counts["too_long"]:
         raise TrainingError(
             f"All {counts['too_long']} examples of {plan.data.title} are longer than "
-            f"sft.max_length = {settings.sft.max_length} tokens: raise it, up to the student's context."
+            f"sft.max_length = {settings.sft.max_length} tokens: raise it, up to the student's "
+            "context."
         )
     raise TrainingError(f"The train split of {plan.data.title} is empty: nothing to train on.")
 

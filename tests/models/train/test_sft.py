@@ -63,7 +63,7 @@ def test_it_learns_and_the_folder_loads_unchanged(base, tmp_path):
     )
     trained = run_sft(job(base, tmp_path / "run", settings))
     losses = values(trained, "eval_loss")
-    assert min(losses) < 0.2 < losses[0]
+    assert min(losses) < 0.35 < losses[0]
     policy = load_policy(str(trained.model), CPU)
     assert policy.rewrite([messages_of("a cat", "make it night")])[0][0].prompt == "a cat at night"
     plain = AutoModelForCausalLM.from_pretrained(trained.model)
@@ -80,7 +80,8 @@ def test_packed_examples_do_not_see_each_other(base):
     assert module.takes_positions(model)
     texts = ("a cat at night in the rain", "red house")
     alone = [tokenizer()(text)["input_ids"] for text in texts]
-    packed = {"input_ids": sum(alone, []), "labels": sum(alone, [])}
+    both = alone[0] + alone[1]
+    packed: dict = {"input_ids": both, "labels": both}
     packed["seq_lengths"] = [len(ids) for ids in alone]
     batch = module._collator(tokenizer(), packed=True)([packed, packed])
     batch.pop("labels")
