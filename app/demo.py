@@ -1,5 +1,7 @@
 """`diffchat demo`: the whole factory on the embedded profile, and what to try next.
 
+A dataset is built and published, then the embedded student is fine-tuned on it.
+
 The same code as `diffchat build`; only the number of prompts differs.  Run again it goes on where
 it stopped, or says that there is nothing to do.
 """
@@ -9,6 +11,9 @@ from typing import Any
 
 from app.build import run_build
 from app.console import console
+from app.train import run_sft
+from models.weights import PROJECT
+from schemas.settings import load_settings
 
 DEMO_PROMPTS = 150  # about 2 minutes of rendering on two cores
 SMALL_PROMPTS = 48
@@ -20,6 +25,9 @@ def run_demo(small: bool, changes: dict[str, Any]) -> None:
     started = time.monotonic()
     console.print(f"[bold]DiffChat demo[/]: {limit} raw prompts through the whole factory\n")
     run_build("embedded", {"collect.limit": limit} | changes)
+    if (PROJECT / load_settings("embedded", changes).student.base).is_dir():
+        console.print("\n[bold]Fine-tuning the student[/] on what was published\n")
+        run_sft("embedded", changes)
     console.print(f"\nThat took {time.monotonic() - started:.0f} s. Try next:\n")
     for command, what in NEXT:
         console.print(f"  [cyan]{command}[/]", markup=True)

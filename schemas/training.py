@@ -39,10 +39,10 @@ class SftSettings(Frozen):
     schedule: str = "cosine"  # of transformers' schedulers
     warmup_ratio: float = 0.03  # share of the steps; BeautifulPrompt
     weight_decay: float = 0.01
-    batch: int = Field(default=16, ge=1)  # sequences a device
+    batch: int = Field(default=32, ge=1)  # examples a device, packed rows with packing
     accumulate: int = Field(default=1, ge=1)  # batches an optimiser step
     max_length: int = 256  # tokens of an example; longer ones are reported and left out
-    packing: bool = True
+    packing: bool = False  # several whole examples a row; else batches of like length, padded
     lora: LoraTraining | None = None  # None: all weights
     evaluate_every: int = 100  # steps between losses on the validation split
     gradient_checkpointing: bool = False  # a third slower, a fraction of the memory

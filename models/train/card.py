@@ -8,12 +8,12 @@ from typing import Any
 from schemas.chat import messages_of
 
 NAMES = {
-    "integrity": "content integrity of the greedy answer",
-    "exact": "answers equal to the target",
-    "accuracy": "target tokens predicted",
-    "loss": "loss of target tokens (nats)",
-    "finished": "answers that ended by themselves",
-    "words": "words of an answer",
+    "integrity": "content integrity",
+    "exact": "equal to the target",
+    "accuracy": "target tokens right",
+    "loss": "loss a target token",
+    "finished": "ended by itself",
+    "words": "words",
     "words_of_target": "words of the target",
     "cases": "cases",
 }
@@ -45,7 +45,7 @@ print(pipeline("text-generation", ".")(messages)[0]["generated_text"][-1]["conte
 ## Figures
 
 Greedy answers to the test split, which no training saw; *hard*: three or more units, or several
-edits in one instruction. Pictures are judged by `diffchat evaluate`.
+edits in one instruction. Losses are in nats, all other figures are means over cases. Pictures are judged by `diffchat evaluate`.
 
 {table}
 {left_out}

@@ -7,7 +7,18 @@ import pytest
 
 from tests.app.conftest import ROOT
 
-COMMANDS = ("build", "sql", "versions", "export", "import", "estimate", "doctor", "demo", "purge")
+COMMANDS = (
+    "build",
+    "sql",
+    "versions",
+    "export",
+    "import",
+    "estimate",
+    "doctor",
+    "demo",
+    "purge",
+    "sft",
+)
 
 
 def run(*words, home=None):
