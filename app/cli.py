@@ -73,6 +73,25 @@ def build(
 
 
 @cli.command()
+def sft(
+    profile: Profile = "embedded",
+    version: Annotated[
+        int | None, typer.Option(help="Of the dataset; default: the latest.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed is another model.")] = None,
+    override: Override = None,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune the student on a published version of the dataset."""
+    from app.train import run_sft
+
+    changes = _changes(override)
+    changes |= {"sft.dataset_version": version} if version is not None else {}
+    changes |= {"sft.seed": seed} if seed is not None else {}
+    run_sft(profile, changes, as_json)
+
+
+@cli.command()
 def rl(
     parent: Annotated[
         str, typer.Option(help='Begin from: "latest", "base", a model id or a folder.')
@@ -98,25 +117,6 @@ def demo(
     from app.demo import run_demo
 
     run_demo(small, _changes(override))
-
-
-@cli.command()
-def sft(
-    profile: Profile = "embedded",
-    version: Annotated[
-        int | None, typer.Option(help="Of the dataset; default: the latest.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed is another model.")] = None,
-    override: Override = None,
-    as_json: Json = False,
-) -> None:
-    """Fine-tune the student on a published version of the dataset."""
-    from app.train import run_sft
-
-    changes = _changes(override)
-    changes |= {"sft.dataset_version": version} if version is not None else {}
-    changes |= {"sft.seed": seed} if seed is not None else {}
-    run_sft(profile, changes, as_json)
 
 
 @cli.command()
