@@ -45,7 +45,8 @@ print(pipeline("text-generation", ".")(messages)[0]["generated_text"][-1]["conte
 ## Figures
 
 Greedy answers to the test split, which no training saw; *hard*: three or more units, or several
-edits in one instruction. Losses are in nats, all other figures are means over cases. Pictures are judged by `diffchat evaluate`.
+edits in one instruction. Losses are in nats, all other figures are means over cases. Pictures are
+judged by `diffchat evaluate`.
 
 {table}
 {left_out}
