@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from models.integrity import content_integrity, find_unit
 from models.integrity.lexicon import word_sets
-from models.teacher.syntax import protected_syntax
+from models.teacher.syntax import QUOTES, protected_syntax
 from schemas.units import Unit
 
 MAX_INSTRUCTION_CHARACTERS = 500  # our choice, as all of these: ten times what people type
@@ -81,9 +81,7 @@ def _syntax(raw_prompt: str, target_prompt: str, units: Sequence[Unit]) -> list[
     """Protected pieces that got lost, but for those an instruction asked to remove."""
     lost = Counter(protected_syntax(raw_prompt)) - Counter(protected_syntax(target_prompt))
     removed = [unit.text for unit in units if unit.role == "remove"]
-    return [
-        f"syntax:{piece}" for piece in lost if not any(piece.strip('"“”') in r for r in removed)
-    ]
+    return [f"syntax:{piece}" for piece in lost if not any(piece.strip(QUOTES) in r for r in removed)]
 
 
 def _units(raw_prompt: str, target_prompt: str, units: Sequence[Unit]) -> list[str]:

@@ -15,7 +15,8 @@ from models.integrity.lexicon import word_sets
 from models.integrity.score import Span
 from models.teacher.offline.english import capital
 from models.teacher.offline.pools import Pools, phrasings
-from models.teacher.offline.reading import PROTECTED, read
+from models.teacher.offline.reading import read
+from models.teacher.syntax import protected_syntax
 from schemas.units import LOOKS_KINDS, EditKind, Unit
 
 MAX_KEPT = 8  # units to keep that are listed: the first ones say what the picture is of
@@ -163,7 +164,7 @@ def _plain(text: str) -> str:
 @lru_cache(maxsize=64)
 def syntax_of(prompt: str) -> Counter[str]:
     """Everything an edit must carry over letter by letter, with how often."""
-    return Counter(match.group() for match in PROTECTED.finditer(prompt))
+    return Counter(protected_syntax(prompt))
 
 
 @lru_cache(maxsize=256)

@@ -14,15 +14,10 @@ from typing import Literal, NamedTuple, TypeVar
 from models.integrity.lexicon import word_sets
 from models.integrity.phrases import Parsed, Phrase, Token, noun_class, parse
 from models.integrity.words import lemma_of
+from models.teacher.syntax import PROTECTED
 
 SegmentKind = Literal["content", "tag", "syntax"]
 
-# What an edit must carry over letter by letter: weights, LoRA tags, flags, BREAK, quoted text.
-PROTECTED = re.compile(
-    r"<[^<>\n]{1,120}>|\([^()\n]{0,300}:\s*-?\d*\.?\d+\s*\)|\[[^\[\]\n]{0,300}\]|\{[^{}\n]{0,300}\}"
-    r"|\(\([^\n]{0,300}?\)\)+|\bBREAK\b|(?<!\S)(?:--|[–—]{1,2})[a-zA-Z]+(?:[ =][\d:.]+)?"
-    r"|\"[^\"\n]{0,300}\"|“[^”\n]{0,300}”|(?<!\w)'[^'\n]{2,80}'(?!\w)|(?<!\w)‘[^’\n]{2,80}’(?!\w)"
-)
 _SEPARATOR = re.compile(r"\s*(?:[,;|\n]+|\.(?=\s|$)|\.{2,})[\s,;.|]*")
 _TAG_START = re.compile(
     r"^\s*(?:art(?:work)? )?(?:by|in the style|style of|trending|featured on|inspired by|shot on|"

@@ -79,6 +79,9 @@ SYNTAX = (
     "--ar 16:9",
     '"Open 24 hours"',
     "“Bar”",
+    "'Open 24 hours'",
+    "‘Bar’",
+    "—ar 16:9",
 )
 
 
@@ -94,6 +97,11 @@ def test_lost_or_changed_syntax_is_found(piece):
         changed = changed.replace("best", "good").replace("blurry", "sharp")
         changed = changed.replace("day", "dusk").replace("24", "12").replace("Bar", "Café")
         assert "syntax" in broken(raw, target=kept.replace(piece, changed))
+
+
+@pytest.mark.parametrize("prompt", ["the dogs' and cats' house", "rock 'n' roll", "a cat —asleep"])
+def test_apostrophes_and_dashes_of_plain_english_are_no_syntax(prompt):
+    assert protected_syntax(prompt) == []
 
 
 def test_syntax_may_go_where_its_words_are_removed():
