@@ -49,18 +49,23 @@ def progress_bars(enabled: bool) -> Iterator[None]:
     with Progress(*columns, console=Console(stderr=True)) as bars:
         known: dict[str, Any] = {}
 
+        def end_all() -> None:
+            for bar in bars.tasks:
+                if bar.total is None:  # a total of 0 was not known before the end: this is it
+                    bars.update(bar.id, total=bar.completed)
+                bars.stop_task(bar.id)
+
         def show(stage: str, done: int, total: int) -> None:
             if stage not in known:
+                end_all()
                 known[stage] = bars.add_task(stage, total=None, unit=UNITS.get(stage, ""))
-            # A total of 0 is not known before the end: the bar runs until then.
             bars.update(known[stage], completed=done, total=total or None)
-            if 0 < total <= done:
-                bars.stop_task(known[stage])
 
         listen(show)
         try:
             yield
         finally:
+            end_all()
             listen(None)
 
 

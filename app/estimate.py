@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from app.console import note, print_json, print_rows
-from models.collect import judge, read_source, settle, shards
+from models.collect import judge_source, settle
 from models.teacher.estimate import Estimate, Interval, PastCall, estimate
 from models.teacher.recipes import teacher_body
 from models.tis import load_token_counter
@@ -16,7 +16,6 @@ from tasks.plan import Plan, plan_of
 from warehouse import Warehouse
 
 SAMPLE = 300  # requests whose size is measured
-LINES_AT_ONCE = 5_000
 
 PAST = """
 SELECT strlen(any_value(request)) AS request_bytes,
@@ -62,11 +61,9 @@ def collected(settings: Settings, plan: Plan) -> list[str]:
     counter = load_token_counter(settings.tis) if plan.tis else None
     budget = plan.tis.token_budget if plan.tis else None
     rules = settings.collect
-    judged = [
-        judge(lines, rules, counter, budget)
-        for source in rules.sources
-        for lines in shards(read_source(source, rules.limit), LINES_AT_ONCE)
-    ]
+    judged = (
+        shard for source in rules.sources for shard in judge_source(source, rules, counter, budget)
+    )
     kept = settle(judged, None, rules.near_duplicate_similarity)
     return kept.raw_prompts["text"].to_pylist()
 

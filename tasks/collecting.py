@@ -7,13 +7,11 @@ before is found to be there.
 import pyarrow as pa
 from prefect import task
 
-from models.collect import fingerprint, judge, read_source, settle, shards, source_row
+from models.collect import fingerprint, judge_source, settle, source_row
 from models.tis import load_token_counter
 from tasks.plan import Run, changed_sources, lake_of, now, plan_of
-from tasks.progress import stage
+from tasks.progress import begin, stage
 from warehouse import Warehouse
-
-LINES_AT_ONCE = 5_000
 
 # By joining the unnested bands: `list_has_any` compares each pair of rows, which takes minutes.
 NEAR = """
@@ -39,6 +37,7 @@ SEMI JOIN (
 @task(name="plan-collect", persist_result=False)
 def plan_collect(run: Run) -> list[int]:
     """Indices of the sources that are new or have changed."""
+    begin("collect", 0)
     return changed_sources(lake_of(run), plan_of(run.settings))
 
 
@@ -51,12 +50,12 @@ def collect(run: Run, index: int) -> dict[str, int]:
     count_tokens = load_token_counter(settings.tis) if tis else None
     # Before reading: lines that a file gains meanwhile are then found by the next build.
     seen, started = fingerprint(source, rules.limit), now()
-    judged, lines = [], 0
+    judged = []
     with stage("collect", 0) as advance:
-        for shard in shards(read_source(source, rules.limit), LINES_AT_ONCE):
-            judged.append(judge(shard, rules, count_tokens, tis.token_budget if tis else None))
-            lines += len(shard)
-            advance(len(shard))
+        for shard in judge_source(source, rules, count_tokens, tis.token_budget if tis else None):
+            judged.append(shard)
+            advance(shard.lines)
+    lines = sum(shard.lines for shard in judged)
     settled = settle(
         judged,
         lambda new: near_prompts(lake, new),

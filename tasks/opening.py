@@ -9,6 +9,7 @@ from prefect import task
 
 from schemas.settings import home, load_settings
 from tasks.plan import Run, lake_of, new_run, now, one_row, plan_of
+from tasks.progress import begin
 from tasks.shards import filters
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,8 +58,10 @@ def open_build(run: Run) -> None:
 
 @task(name="count", persist_result=False, task_run_name="count-{stage}")
 def count(run: Run, stage: str) -> int:
-    """How many rows a stage has to do now."""
-    return lake_of(run).count_todo(stage, **filters(run, stage))
+    """How many rows a stage has to do now, over all its shards."""
+    rows = lake_of(run).count_todo(stage, **filters(run, stage))
+    begin(stage, rows)
+    return rows
 
 
 def code_revision() -> str:

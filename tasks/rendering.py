@@ -27,7 +27,7 @@ def loaded_tis(settings: str) -> Tis:
 @task(name="render", persist_result=False, task_run_name="render-{shard}-of-{of}")
 def render(run: Run, shard: int, of: int) -> int:
     """Render what one shard lacks; returns the number of images."""
-    return until_done(run, "render", lambda row: row["prompt"], shard, of, render_rows)
+    return until_done(run, "render", shard, of, render_rows)
 
 
 def render_rows(lake: Warehouse, plan: Plan, rows: list[Row]) -> int:

@@ -31,7 +31,7 @@ def loaded_scorer(settings: str) -> Scorer:
 @task(name="score", persist_result=False, task_run_name="score-{shard}-of-{of}")
 def score(run: Run, shard: int, of: int) -> int:
     """Score what one shard lacks; returns the number of scores."""
-    return until_done(run, "score", lambda row: row["render_id"], shard, of, score_rows)
+    return until_done(run, "score", shard, of, score_rows)
 
 
 def score_rows(lake: Warehouse, plan: Plan, rows: list[Row]) -> int:

@@ -54,7 +54,7 @@ def teach(run: Run, stage: str, shard: int, of: int) -> bool:
         return ask_rows(lake, run, stage, rows, budget)
 
     try:
-        until_done(run, stage, lambda row: row["raw_prompt_id"], shard, of, work)
+        until_done(run, stage, shard, of, work)
     except BudgetExceeded:
         return False
     finally:

@@ -36,7 +36,7 @@ from warehouse.journal import Journal, ingest_leftovers
 from warehouse.locks import CommitLock
 from warehouse.reading import check_reading, lock_down
 from warehouse.state import CountCache, changed_at, lake_uuid, question_of
-from warehouse.todo import ORDER, READS, todo_sql
+from warehouse.todo import ORDER, READS, shard_sql, todo_sql
 
 
 class Warehouse:
@@ -271,11 +271,23 @@ class Warehouse:
         finally:
             cursor.close()
 
-    def todo(self, stage: str, *, limit: int | None = None, **filters: Any) -> pa.Table:
-        """wanted − have of `stage`, in a stable order; `filters` as in `todo.todo_sql`."""
+    def todo(
+        self,
+        stage: str,
+        *,
+        limit: int | None = None,
+        shard: tuple[int, int] | None = None,
+        **filters: Any,
+    ) -> pa.Table:
+        """wanted − have of `stage`, in a stable order; `filters` as in `todo.todo_sql`.
+
+        `shard` (number, of how many) asks for one part: rows of one key (`todo.KEY`) are in the
+        same part, on every machine and whatever else is in the lake.
+        """
         sql, params = todo_sql(stage, **filters)
+        part = f" WHERE {shard_sql(stage, *shard)}" if shard else ""
         bound = f" LIMIT {int(limit)}" if limit is not None else ""
-        return _read(self._reader(), f"{sql} ORDER BY {ORDER[stage]}{bound}", params)
+        return _read(self._reader(), f"{sql}{part} ORDER BY {ORDER[stage]}{bound}", params)
 
     def count_todo(self, stage: str, **filters: Any) -> int:
         """How many rows `todo` would return; kept until a table behind the view changes."""
@@ -289,15 +301,6 @@ class Warehouse:
             answer = reader.execute(f"SELECT count(*) FROM ({sql})", params).fetchall()[0][0]
         self._counts.put(question, state, answer)
         return answer
-
-    def have_source(self, source_id: str, fingerprint: str) -> bool:
-        """Whether this state of a source was collected to its end."""
-        sql = "SELECT count(*) AS n FROM sources WHERE source_id = ? AND fingerprint = ?"
-        return self.query(sql, [source_id, fingerprint]).column("n")[0].as_py() > 0
-
-    def have_lines(self, source_id: str) -> pa.Table:
-        """(line, raw_prompt_id) of the lines of a source that are kept or, null, refused."""
-        return self.query("FROM collected_lines(?)", [source_id])
 
     def latest(self) -> dict[str, Any] | None:
         """The row of `dataset_versions` of the latest published version, or None."""

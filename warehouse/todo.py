@@ -21,6 +21,16 @@ ORDER = {
     "score": "scorer_id, render_id, intent",
 }
 
+# What a row of a to-do is claimed by; its checksum says to which shard it belongs.
+KEY = {
+    "teach": "raw_prompt_id",
+    "follow_up": "raw_prompt_id",
+    "beautify": "raw_prompt_id",
+    "read": "call_id",
+    "render": "prompt",
+    "score": "render_id",
+}
+
 _CALLS = ("raw_prompts", "occurrences", "teacher_calls", "removals", "triples", "recipes")
 READS = {  # the tables behind each stage's view
     "teach": ("raw_prompts", "occurrences", "teacher_calls", "removals"),
@@ -89,6 +99,11 @@ def todo_sql(
     }[stage]
     slots = ", ".join(f"${name}{_TYPES.get(name, '')}" for name in arguments)
     return f"FROM todo_{stage}({slots})", arguments
+
+
+def shard_sql(stage: str, shard: int, of: int) -> str:
+    """The condition that holds for the rows of shard `shard` of `of`, the same on every machine."""
+    return f"md5_number({KEY[stage]}) % {int(of)} = {int(shard)}"
 
 
 # An empty Python list reaches DuckDB as a list of NULL type, which `list_contains` refuses.

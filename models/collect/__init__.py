@@ -1,14 +1,13 @@
 """Collect: lines of sources in, raw prompts, sightings and rejections out.
 
-    for shard in shards(read_source(source, limit), 20_000):      # bounded memory
-        judged = judge(shard, rules, count_tokens, token_budget)  # pure: shards run in parallel
-    settled = settle(all_judged, existing, similarity)            # near duplicates, once a build
+    judged = judge_source(source, rules, count_tokens, budget)    # shard by shard, bounded memory
+    settled = settle(judged, existing, similarity)                # near duplicates, once a build
 
 Every line that is read ends as exactly one row of `occurrences` or of `rejections`.  What this
 room leaves out: storage (the caller appends the tables) and any decision about triples.
 """
 
-from models.collect.judge import Judged, judge
+from models.collect.judge import Judged, judge, judge_source
 from models.collect.minhash import band_hashes, triple_bands
 from models.collect.normalise import normalise
 from models.collect.readers import read_source
@@ -23,6 +22,7 @@ __all__ = [
     "band_hashes",
     "fingerprint",
     "judge",
+    "judge_source",
     "normalise",
     "read_source",
     "read_triples",

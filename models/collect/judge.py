@@ -9,7 +9,7 @@ unsafe, language; near_duplicate is added by `settle`.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -19,14 +19,16 @@ from models.collect.language import USUAL, known_codes, language_of
 from models.collect.lines import KEPT_CHARACTERS
 from models.collect.minhash import band_hashes
 from models.collect.normalise import normalise
+from models.collect.readers import read_source
 from models.collect.safety import unsafe_words
-from models.collect.source import Line
+from models.collect.source import Line, shards
 from schemas.errors import SettingsError
 from schemas.identity import occurrence_id, raw_prompt_id, split_of
 from schemas.records import OCCURRENCES, RAW_PROMPTS, REJECTIONS
-from schemas.settings import CollectSettings
+from schemas.settings import CollectSettings, SourceSettings
 
 CountTokens = Callable[[str], int]
+LINES_AT_ONCE = 5_000  # of a source: bounds the memory of judging it
 _WORD = re.compile(r"\w+")
 
 
@@ -36,6 +38,10 @@ class Judged(NamedTuple):
     raw_prompts: pa.Table
     occurrences: pa.Table
     rejections: pa.Table
+
+    @property
+    def lines(self) -> int:
+        return len(self.occurrences) + len(self.rejections)
 
 
 class Refusal(NamedTuple):
@@ -47,6 +53,17 @@ class Accepted(NamedTuple):
     text: str
     language: str
     tokens: int | None
+
+
+def judge_source(
+    source: SourceSettings,
+    rules: CollectSettings,
+    count_tokens: CountTokens | None = None,
+    token_budget: int | None = None,
+) -> Iterator[Judged]:
+    """Read a source and judge it shard by shard; raises SourceError if it cannot be read."""
+    for lines in shards(read_source(source, rules.limit), LINES_AT_ONCE):
+        yield judge(lines, rules, count_tokens, token_budget)
 
 
 def judge(

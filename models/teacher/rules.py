@@ -81,7 +81,9 @@ def _syntax(raw_prompt: str, target_prompt: str, units: Sequence[Unit]) -> list[
     """Protected pieces that got lost, but for those an instruction asked to remove."""
     lost = Counter(protected_syntax(raw_prompt)) - Counter(protected_syntax(target_prompt))
     removed = [unit.text for unit in units if unit.role == "remove"]
-    return [f"syntax:{piece}" for piece in lost if not any(piece.strip(QUOTES) in r for r in removed)]
+    return [
+        f"syntax:{piece}" for piece in lost if not any(piece.strip(QUOTES) in r for r in removed)
+    ]
 
 
 def _units(raw_prompt: str, target_prompt: str, units: Sequence[Unit]) -> list[str]:

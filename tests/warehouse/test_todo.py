@@ -176,15 +176,18 @@ def test_counts_follow_every_change(lake):
     assert lake.count_todo("teach", recipe_id=RECIPE) == 1
 
 
-def test_collect_is_told_the_lines_it_has(lake):
-    rows.collect(lake, ["a", "b"])
-    refused = {"rejection_id": "r", "source_id": "source", "line": 3, "reason": "empty"}
-    lake.append("rejections", rows.table("rejections", [refused]))
-    lines = {row["line"]: row["raw_prompt_id"] for row in lake.have_lines("source").to_pylist()}
-    assert lines == {1: identity.raw_prompt_id("a"), 2: identity.raw_prompt_id("b"), 3: None}
-    assert not lake.have_source("source", "f")
-    lake.append("sources", rows.table("sources", [{"source_id": "source", "fingerprint": "f"}]))
-    assert lake.have_source("source", "f")
+def test_shards_are_the_whole_to_do_once_and_keep_a_prompt_together(lake):
+    rows.collect(lake, [f"prompt {i}" for i in range(40)])
+    whole = lake.todo("teach", recipe_id=RECIPE, samples=2).to_pylist()
+    shards = [
+        lake.todo("teach", recipe_id=RECIPE, samples=2, shard=(i, 3)).to_pylist() for i in range(3)
+    ]
+    assert sorted(row["subject"] for shard in shards for row in shard) == sorted(
+        row["subject"] for row in whole
+    )
+    prompts = [{row["raw_prompt_id"] for row in shard} for shard in shards]
+    assert all(prompts)
+    assert sum(map(len, prompts)) == 40  # both samples of a prompt are in one shard
 
 
 def test_an_unknown_stage_and_a_missing_filter_are_named(lake):
