@@ -64,6 +64,7 @@ def up(home: Path, root: Path = ROOT, port: int | None = None) -> str:
             address = ["--host", "127.0.0.1", "--port", api.split(":")[2].removesuffix("/api")]
             _launch(state, folder, "server", ["server", "start", *address], environment, root)
             _wait_healthy(api, folder / "server.log", lambda: _alive(state, "server"))
+            _end_unfinished(api, "The machine or its server stopped while this ran")
         note("work pools, limit and deployments …")
         _create_pools(api)
         _set_limit(api, TEACHER_LIMIT, _teacher_slots())
@@ -83,6 +84,7 @@ def up(home: Path, root: Path = ROOT, port: int | None = None) -> str:
 def down(home: Path, root: Path = ROOT) -> None:
     """Stop the server and the worker that `up` started for `home`, and remove `prefect.toml`.
 
+    Runs that were under way are "Crashed" from then on: the next run goes on where they stopped.
     A process is stopped only if it is the one that was started: a number that now belongs to
     another process is left alone.  Does nothing where nothing runs.
     """
@@ -94,8 +96,10 @@ def down(home: Path, root: Path = ROOT) -> None:
     if state is None:
         note("nothing is up")
         return
-    for name in ("worker", "server"):
-        _stop(state, name)
+    _stop(state, "worker")
+    if _alive(state, "server") and _healthy(state["api"]):
+        _end_unfinished(state["api"], "`make down` stopped this")
+    _stop(state, "server")
     (folder / "stack.json").unlink(missing_ok=True)
     note("down")
 
@@ -326,6 +330,16 @@ def _post(api: str, path: str, body: Mapping[str, Any]) -> httpx.Response:
     if response.status_code >= 400 and response.status_code != 409:
         raise StackError(f"Prefect answers {response.status_code} to {path}: {response.text[:500]}")
     return response
+
+
+def _end_unfinished(api: str, why: str) -> None:
+    """Runs whose process is gone would stay "Running" for ever; those of other pools live on."""
+    unfinished = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
+    for run in _post(api, "flow_runs/filter", {"flow_runs": unfinished}).json():
+        if run["work_pool_name"] in ("cpu", None):
+            said = f"{why}; another run goes on where it was."
+            state = {"type": "CRASHED", "name": "Crashed", "message": said}
+            _post(api, f"flow_runs/{run['id']}/set_state", {"state": state, "force": True})
 
 
 def _create_pools(api: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -64,6 +65,20 @@ def finished_run(api: str, seconds: float = 1200) -> dict:
             return run
         time.sleep(1)
     raise TimeoutError(f"no run ended within {seconds} s")
+
+
+def wait_until_running(api: str, seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    body = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+    while not ask(api, "flow_runs/filter", body):
+        assert time.monotonic() < end, "no run started"
+        time.sleep(0.2)
+
+
+def states_of_runs(home: Path) -> set[str]:
+    """From the database: the server is down."""
+    with sqlite3.connect(home / "prefect" / "prefect.db") as database:
+        return {row[0] for row in database.execute("SELECT state_type FROM flow_run")}
 
 
 def nightly_runs(api: str, seconds: float = 120) -> list[dict]:
@@ -132,9 +147,12 @@ def test_up_run_down(home, checkout):
         assert {run["expected_start_time"][11:16] for run in nightly_runs(api)} == {"03:00"}
         assert up(home, checkout) == api  # again: the same server, the same worker
         assert len([p for p in processes_of(home) if "worker start" in p]) == 1
+        as_a_user(checkout, *run)
+        wait_until_running(api)
     finally:
         down(home, checkout)
     assert processes_of(home) == []
+    assert states_of_runs(home) == {"COMPLETED", "CRASHED", "SCHEDULED"}
     assert not (checkout / "prefect.toml").exists()
 
 
