@@ -32,7 +32,7 @@ from schemas.identity import content_id
 from schemas.settings import TeacherSettings
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from models.teacher.lean_client import LeanOpenAI
 
 BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 30.0  # doubling, with jitter; our choice
 PATIENCE = 10  # delays by Retry-After that one request may have in one run; our choice
@@ -128,7 +128,7 @@ class _Run:
 
     def __init__(
         self,
-        client: "AsyncOpenAI",
+        client: "LeanOpenAI",
         key: str,
         settings: TeacherSettings,
         on_answer: OnAnswer,
@@ -136,14 +136,11 @@ class _Run:
         budget: Budget,
         base_url: str,
     ) -> None:
-        from httpx2 import Response
-
         self.client, self.key, self.where = client, key, public(base_url)
         self.url = f"{base_url}/chat/completions"  # absolute: it is parsed once less
         self.settings, self.on_answer, self.read, self.budget = settings, on_answer, read, budget
         self.summary = Summary()
         self.throttle = Throttle(settings.concurrency)
-        self.response = Response
         self.most_bytes = most_bytes(settings)
         self.fresh: Iterator[Request] = iter(())
         self.again: deque[_Job] = deque()  # to be repeated now: before what is fresh
@@ -232,9 +229,7 @@ class _Run:
         """One request; every way in which it can go wrong becomes a verdict."""
         try:
             async with asyncio.timeout(self.settings.timeout_s):
-                response = await self.client.post(
-                    self.url, content=job.payload, cast_to=self.response
-                )
+                response = await self.client.send(self.url, job.payload)
         except Exception as error:  # `of_exception` raises again what it does not know
             return of_exception(error, self.settings, self.key)
         if len(response.content) > self.most_bytes:

@@ -1,7 +1,8 @@
 """The connection to a teacher's endpoint: the `openai` client, its key, and a cap on what is read.
 
-The client is used through its own `post` over `lean_http`: the typed `create` over its usual
-transport burns eight times the CPU of plain aiohttp, and the answer is read in `reply` anyway.
+The client is used without its typed `create` and over a transport of ours (`lean_client`,
+`lean_http`): as it comes it burns eight times the CPU of plain aiohttp, and the answer is read in
+`reply` anyway.
 """
 
 import os
@@ -12,7 +13,7 @@ from schemas.errors import TeacherError
 from schemas.settings import TeacherSettings
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from models.teacher.lean_client import LeanOpenAI
 
 CONNECT_S = 15.0  # our choice: a host that does not accept by then is away
 # A token is a few bytes of UTF-8, but six or twelve for a sign that JSON escapes: more than this
@@ -74,18 +75,16 @@ def public(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
-async def connect(settings: TeacherSettings, base_url: str, key: str) -> "AsyncOpenAI":
+async def connect(settings: TeacherSettings, base_url: str, key: str) -> "LeanOpenAI":
     """An `openai` client that reads no more than `most_bytes` of any answer.
 
     Retries are the caller's: each attempt must be a row.
     """
-    from httpx2 import Response
-    from openai import AsyncOpenAI
-
+    from models.teacher.lean_client import LeanOpenAI
     from models.teacher.lean_http import WARM_UP, LeanHttp
 
     connect_s = min(CONNECT_S, settings.timeout_s)
-    client = AsyncOpenAI(
+    client = LeanOpenAI(
         base_url=base_url,
         api_key=key,
         max_retries=0,
@@ -94,5 +93,5 @@ async def connect(settings: TeacherSettings, base_url: str, key: str) -> "AsyncO
         default_headers={"Accept-Encoding": "identity", "Content-Type": "application/json"},
         http_client=LeanHttp(base_url, settings.timeout_s, connect_s, most_bytes(settings)),
     )
-    await client.post(str(WARM_UP), cast_to=Response)
+    await client.send(str(WARM_UP), b"")
     return client

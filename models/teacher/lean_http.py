@@ -13,6 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
+from multidict import CIMultiDict
 
 # A request to here is answered here: the first one makes the client ask, in a thread, which
 # platform it is on, and import what it imports late.  Sixty-four first ones would do so at once.
@@ -37,6 +38,7 @@ class LeanHttp(httpx2.AsyncClient):
         super().__init__(transport=_Nowhere(), trust_env=False, timeout=timeout_s)
         self._most_bytes = most_bytes
         self._urls: dict[str, httpx2.URL] = {}
+        self._headers, self._sent = httpx2.Headers(), CIMultiDict[str]()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),  # the throttle is the limit
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=connect_s),
@@ -58,17 +60,14 @@ class LeanHttp(httpx2.AsyncClient):
         """The whole response.  Raises httpx2's errors, and AnswerTooLong."""
         if request.url.host == WARM_UP.host:
             return httpx2.Response(204, request=request)
-        sent = [
-            (name, value)
-            for name, value in request.headers.multi_items()
-            if name not in ("host", "content-length", "connection")
-        ]
+        if request.headers is not self._headers:  # `lean_client` shares one object between calls
+            self._headers, self._sent = request.headers, _to_send(request.headers)
         try:
             async with self._session.request(
                 request.method,
                 str(request.url),
                 data=request.content,
-                headers=sent,
+                headers=self._sent,
                 allow_redirects=False,
             ) as response:
                 body = await self._read(response)
@@ -100,6 +99,12 @@ class LeanHttp(httpx2.AsyncClient):
     async def aclose(self) -> None:
         await self._session.close()
         await super().aclose()
+
+
+def _to_send(headers: httpx2.Headers) -> "CIMultiDict[str]":
+    """Without those that aiohttp sets by itself."""
+    own = ("host", "content-length", "connection")
+    return CIMultiDict((name, value) for name, value in headers.multi_items() if name not in own)
 
 
 def _proxy_for(url: str) -> str | None:
