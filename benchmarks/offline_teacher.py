@@ -6,9 +6,10 @@ then the rules of `models.teacher.rules` judge every proposal.  A template's sha
 proposals and, more strictly, of the proposals of its kind.  Requests a second are of CPU time, for
 bodies as the client sends them (k = 3).  `--sample FILE` writes a random sample to be read by hand;
 `--verdicts FILE` counts a list that was.  docs/teacher-handread.tsv was drawn with `--seed 7
---sample-size 120` from the public file pickapic_prompts.txt, after the editor had been tuned on
-samples of other seeds, and read by one of its authors: "right" means that somebody could have asked
-for this, and that the edit does it, in readable English, and nothing else.
+--tokenizer models/embedded/weights/tis-sd/tokenizer` from the public file pickapic_prompts.txt,
+after the editor had been tuned on samples of other seeds, and read by one of its authors: "right"
+means that somebody could have asked for this, and that the edit does it, in readable English, and
+nothing else.
 
     python -m benchmarks.offline_teacher PROMPTS.txt [--sample OUT.tsv] [--verdicts IN.tsv]
 """

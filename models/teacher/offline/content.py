@@ -12,6 +12,7 @@ from models.integrity.phrases import Phrase, noun_class
 from models.teacher.offline.draft import Draft
 from models.teacher.offline.english import a
 from models.teacher.offline.naming import (
+    PARTS,
     PLACE_PREPOSITIONS,
     cut,
     ends_clause,
@@ -26,10 +27,22 @@ from models.teacher.offline.naming import (
 )
 from models.teacher.offline.pools import Pools, bare
 from models.teacher.offline.reading import Reading
+from models.teacher.syntax import QUOTES, protected_syntax
 from schemas.units import EditKind
 
 _WHERE = ("in the background", "in the foreground", "nearby", "to one side", "in the corner",
           "in the distance", "on the left", "on the right")  # fmt: skip
+_HANGS_BY = (PLACE_PREPOSITIONS - {"by"}) | {
+    "above", "behind", "beside", "below", "through", "across", "towards", "toward", "along",
+    "into", "against", "around", "beneath", "onto", "from",
+}  # fmt: skip
+# What somebody does also without the thing: these words stay.
+_BY_ITSELF = frozenset(
+    {"standing", "walking", "sitting", "flying", "floating", "running", "swimming", "dancing",
+     "sleeping", "jumping", "lying", "smiling", "posing", "fighting", "hiding", "dreaming"}
+)  # fmt: skip
+_OF_THE_WHOLE = re.compile(r"\s+(?:in (?:the |an? )?(?:[\w'-]+ ){0,3}style\b|by [A-Z]|as an? )")
+_SAID_OF = frozenset({"that", "which", "saying", "reading", "labeled", "titled"})
 _LOOSE = frozenset({"with", "wearing", "holding", "and", "featuring", "carrying", "including"})
 
 
@@ -141,6 +154,72 @@ def _removable(phrase: Phrase, reading: Reading) -> bool:
     if tokens[index - 1].tag in ("VERB", "AUX", "PREP", "CONJ") and not before.endswith("ing"):
         return False  # "filled with", "walking in": the verb needs it
     return following is None or (ends_clause(phrase, reading) and following.lower != before)
+
+
+def remove_clause(reading: Reading, pools: Pools) -> Draft | None:
+    """A thing at the end of a clause, with the words that hang it there and what is said of it.
+
+    "A pig [riding a bike]", "eggs [on a plate]", "a nun [holding a sign that says repent]".
+    """
+    found = [(p, span) for p in reading.phrases() if (span := _hanging(p, reading)) is not None]
+    if not found:
+        return None
+    phrase, (start, end) = pools.generator.choice(found)
+    target = cut(reading.text, start, end)
+    unit = said(phrase, reading)
+    quoted = [text.strip(QUOTES) for text in protected_syntax(reading.text[phrase.end : end])]
+    fields = {"the": the(phrase, reading, pools), "bare": unit}
+    templates = "remove_plural" if is_plural(phrase, reading) else "remove"
+    return Draft(EditKind.REMOVE, target, templates, fields, (), (unit, *quoted),
+                 touches=f"at:{phrase.first}")  # fmt: skip
+
+
+def _hanging(phrase: Phrase, reading: Reading) -> tuple[int, int] | None:
+    """The span to cut so that a phrase at the end of its clause is gone, or None."""
+    tokens = reading.parsed.tokens
+    head = tokens[phrase.head].lower
+    known = bool(phrase.article or noun_class(head) or is_plural(phrase, reading))
+    hook = phrase.first - 1 - len(phrase.article.split())
+    if phrase.kind not in ("thing", "place") or head in PARTS or not known or hook < 1:
+        return None
+    if phrase.article in ("that", "this"):
+        return None  # "that says": no phrase at all
+    if not stands_alone(phrase, reading) or tokens[hook].segment != phrase.segment:
+        return None
+    first = hook
+    if tokens[hook].lower in _HANGS_BY:
+        first -= tokens[hook - 1].lower == "from"  # "from behind a fence"
+        doing = tokens[first - 1]
+        if doing.lower.endswith("ing") and doing.lower not in _BY_ITSELF:
+            first -= doing.tag == "VERB"
+    elif not tokens[hook].lower.endswith("ing") or tokens[hook].tag == "NOUN":
+        return None
+    holder = tokens[first - 1] if first else None
+    by_itself = holder is not None and holder.lower in _BY_ITSELF
+    if holder is None or holder.segment != phrase.segment or not (
+        holder.tag == "NOUN" or by_itself
+    ):  # fmt: skip
+        return None
+    end = _end_of_clause(phrase, reading)
+    return None if end is None else (tokens[first].start, end)
+
+
+def _end_of_clause(phrase: Phrase, reading: Reading) -> int | None:
+    """Where the phrase ends with what is said of it; None if more of the picture follows."""
+    segment = next((s for s in reading.content() if s.start <= phrase.start < s.end), None)
+    if segment is None:
+        return None
+    rest = reading.text[phrase.end : segment.end]
+    if not rest.strip():
+        return segment.end
+    if _OF_THE_WHOLE.match(rest):
+        return phrase.end
+    words = [word.lower() for word in rest.split()]
+    quoted = any(phrase.end <= a and b <= segment.end for a, b in reading.protected)
+    if len(words) > 12 or (words[0] not in _SAID_OF and not (quoted and words[0] == "with")):
+        return None
+    more = any(word in ("and", "with", "in", "while") for word in words[2:])
+    return None if more and not quoted else segment.end
 
 
 def remove_segment(reading: Reading, pools: Pools) -> Draft | None:

@@ -16,7 +16,7 @@ from models.integrity.score import Span
 from models.teacher.offline.english import capital
 from models.teacher.offline.pools import Pools, phrasings
 from models.teacher.offline.reading import read
-from models.teacher.syntax import protected_syntax
+from models.teacher.syntax import QUOTES, protected_syntax
 from schemas.units import LOOKS_KINDS, EditKind, Unit
 
 MAX_KEPT = 8  # units to keep that are listed: the first ones say what the picture is of
@@ -187,7 +187,8 @@ def flaw_of(raw: str, draft: Draft, units: tuple[Unit, ...], budget: int) -> str
     """Why the draft cannot be proposed, or None."""
     if draft.target.strip() == raw.strip():
         return "nothing changed"
-    if syntax_of(raw) - syntax_of(draft.target):
+    lost = syntax_of(raw) - syntax_of(draft.target)
+    if any(not any(piece.strip(QUOTES) in gone for gone in draft.removes) for piece in lost):
         return "syntax lost"
     if not re.search(r"\w", draft.target):
         return "nothing left"

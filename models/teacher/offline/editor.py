@@ -34,8 +34,12 @@ TRIES = 5  # draws of each operation before the next one is tried
 Operation = Callable[[Reading, Pools], Draft | None]
 OPERATIONS: dict[EditKind, tuple[Operation, ...]] = {
     EditKind.ADD: (content.add_object, content.add_object, content.add_outfit, content.add_weather),
-    EditKind.REMOVE: (content.remove_phrase, content.remove_segment),
-    EditKind.REPLACE: (exchange.replace_thing, exchange.replace_place),
+    EditKind.REMOVE: (content.remove_phrase, content.remove_segment, content.remove_clause),
+    EditKind.REPLACE: (
+        exchange.replace_thing,
+        exchange.replace_place,
+        exchange.replace_material,
+    ),
     EditKind.ATTRIBUTE: (
         exchange.attribute,
         exchange.attribute,

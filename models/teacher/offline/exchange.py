@@ -12,6 +12,7 @@ from models.integrity.words import lemma_of
 from models.teacher.offline.draft import Draft
 from models.teacher.offline.english import a, fix_article, plural
 from models.teacher.offline.naming import (
+    PARTS,
     ends_clause,
     is_name,
     is_plural,
@@ -30,6 +31,8 @@ _KEEP_OUT = frozenset(
     {"says", "saying", "titled", "called", "named", "from", "as", "like", "style", "about", "vs",
      "by", "to", "written", "text", "word", "words", "letters", "made", "based", "inspired", "of"}
 )  # fmt: skip
+_AT_PLACES = frozenset({"in", "on", "at", "inside", "by", "above", "over", "near", "through"})
+_MADE_OF = ("glass", "marble", "gold", "ice", "paper", "stone", "crystal", "flowers", "wood")
 # Verbs whose object may be exchanged for anything of its class; nobody waters a globe.
 _SUITS_ANYTHING = frozenset(
     {"holding", "holds", "wearing", "wears", "carrying", "watching", "eating", "eats", "showing",
@@ -39,14 +42,6 @@ _SIZES = frozenset({"giant", "tiny", "huge", "big", "large", "small", "massive",
                     "enormous", "miniature", "colossal", "gigantic", "old", "young"})  # fmt: skip
 _REPLACED = {"animals": "animals", "people": "people", "vehicles": "vehicles", "clothes": "clothes",
              "things": "things", "food": "food", "buildings": "buildings"}  # fmt: skip
-_PARTS = frozenset(
-    """tongue finger fingers foot feet shoulder shoulders neck shape hair eyes eye face head
-    hand hands body legs skin nose mouth ears tail wings teeth beard arm arms fur leg side
-    top bottom front back middle center part parts detail details view scene time way kind
-    type version form shape look expression pose light lights lighting shadow shadows
-    background foreground style color colors game movie series show episode anime cartoon
-    name title text word words letter letters logo design concept""".split()  # noqa: SIM905
-)
 
 
 def replace_thing(reading: Reading, pools: Pools) -> Draft | None:
@@ -93,7 +88,7 @@ def _number(phrase: Phrase, reading: Reading) -> str:
 def _replaceable(phrase: Phrase, reading: Reading) -> bool:
     tokens = reading.parsed.tokens
     head = tokens[phrase.head].lower
-    if phrase.kind not in ("thing", "name") or head in _PARTS:
+    if phrase.kind not in ("thing", "name") or head in PARTS:
         return False
     if phrase.preposition in _KEEP_OUT and not _of_a_picture(phrase, reading):
         return False
@@ -111,7 +106,11 @@ def _replaceable(phrase: Phrase, reading: Reading) -> bool:
         return False
     before = tokens[phrase.first - 1].lower if phrase.first else ""
     following = next_token(phrase, reading)
-    if following is not None and following.lower in ("of", "that", "who", "which", "made", "with"):
+    if following is not None and following.lower in ("of", "made"):
+        return False
+    # What a cat has or does, a dog can have or do too; of other things nobody knows.
+    lives = noun_class(head) in ("people", "animals")
+    if following is not None and following.lower in ("that", "who", "which", "with") and not lives:
         return False
     return before not in ("style", "of") or _of_a_picture(phrase, reading)
 
@@ -127,13 +126,13 @@ def replace_place(reading: Reading, pools: Pools) -> Draft | None:
     tokens = reading.parsed.tokens
     candidates = [
         p for p in reading.phrases()
-        if p.kind == "place" and p.preposition in ("in", "on", "at", "inside", "by")
+        if p.kind == "place" and p.preposition in _AT_PLACES
         and (next_token(p, reading) is None or ends_clause(p, reading))
     ]  # fmt: skip
     bare_ones = [
         p for p in reading.phrases()
-        if p.kind == "place"
-        and any(s.start == p.start and s.end == p.end for s in reading.content()[1:])
+        if p.kind == "place" and any(s.start == p.start and s.end == p.end
+                                     for s in reading.content())
     ]  # fmt: skip
     if not candidates and not bare_ones:
         return None
@@ -148,12 +147,35 @@ def replace_place(reading: Reading, pools: Pools) -> Draft | None:
         start = tokens[phrase.first - 1 - len(phrase.article.split())].start
         target = reading.text[:start] + where + reading.text[phrase.end :]
     else:
-        target = reading.text[: phrase.start] + new + reading.text[phrase.end :]
+        text = where.split(" ", 1)[1] if phrase.article and " " in where else new
+        if phrase.start == 0 and reading.text[:1].isupper():
+            text = text[:1].upper() + text[1:]
+        target = reading.text[: phrase.start] + text + reading.text[phrase.end :]
     fields = {"where": where, "bare": where.split(" ", 1)[1] if " " in where else where}
     if fields["bare"].startswith("water"):
         del fields["bare"]
     old = said(phrase, reading)
     return Draft(EditKind.REPLACE, target, "replace_place", fields, (new,), (old,), "place")
+
+
+def replace_material(reading: Reading, pools: Pools) -> Draft | None:
+    """Another material, where something is "made of" one."""
+    tokens = reading.parsed.tokens
+    found = [
+        p for p in reading.phrases()
+        if p.preposition == "of" and not p.article and p.first > 2 and ends_clause(p, reading)
+        and "made" in (tokens[p.first - 2].lower, tokens[p.first - 3].lower)
+    ]  # fmt: skip
+    if not found:
+        return None
+    phrase, new = found[0], pools.choice(_MADE_OF)
+    if find_unit(new, reading.text):
+        return None
+    target = put(reading.text, phrase.start, phrase.end, new)
+    old = said(phrase, reading)
+    fields = {"the": f"the {old}", "new": new, "bare": new}
+    return Draft(EditKind.REPLACE, target, "replace_material", fields, (new,), (old,),
+                 touches=f"at:{phrase.first}")  # fmt: skip
 
 
 def attribute(reading: Reading, pools: Pools) -> Draft | None:
@@ -189,7 +211,7 @@ def attribute(reading: Reading, pools: Pools) -> Draft | None:
 def _describable(phrase: Phrase, reading: Reading) -> bool:
     tokens = reading.parsed.tokens
     head = tokens[phrase.head].lower
-    if phrase.kind not in ("thing", "name", "place") or head in _PARTS or len(phrase.text) > 40:
+    if phrase.kind not in ("thing", "name", "place") or head in PARTS or len(phrase.text) > 40:
         return False
     if not stands_alone(phrase, reading):
         return False

@@ -14,6 +14,15 @@ from models.teacher.offline.pools import Pools
 from models.teacher.offline.reading import Reading
 
 PLACE_PREPOSITIONS = frozenset({"in", "on", "at", "inside", "near", "by", "under", "over"})
+# Of something else, or of the picture: never a thing to exchange or take out.
+PARTS = frozenset(
+    """tongue finger fingers foot feet shoulder shoulders neck shape hair eyes eye face head
+    hand hands body legs skin nose mouth ears tail wings teeth beard arm arms fur leg side
+    top bottom front back middle center part parts detail details view scene time way kind
+    type version form shape look expression pose light lights lighting shadow shadows
+    background foreground style color colors game movie series show episode anime cartoon
+    name title text word words letter letters logo design concept""".split()  # noqa: SIM905
+)
 _JOINED = frozenset("/-_&'’*#@+")
 _PARTICLES = frozenset(
     {"out", "up", "off", "down", "away", "themed", "shaped", "inspired", "colored", "coloured",

@@ -55,6 +55,29 @@ def test_nothing_to_remove_falls_back() -> None:
     assert proposal.target_prompt != "dog"
 
 
+@pytest.mark.parametrize(
+    ("prompt", "target"),
+    [
+        ("A nun holding a sign that says repent", "A nun"),
+        ('a cat holding a sign that says "Open late"', "a cat"),
+        ("A group of dinosaurs having a fancy tea party", "A group of dinosaurs"),
+        ("Bacon and eggs on a plate", "Bacon and eggs"),
+        ("a bear wearing a shirt in the style of Klimt", "a bear in the style of Klimt"),
+    ],
+)
+def test_a_thing_goes_with_what_hangs_on_it(prompt: str, target: str) -> None:
+    (proposal,) = propose(prompt, [EditKind.REMOVE])
+    assert (proposal.kind, proposal.target_prompt) == (EditKind.REMOVE, target)
+    p = proposal
+    assert violations(prompt, p.instruction, p.target_prompt, p.intent, p.units) == []
+
+
+def test_what_a_thing_is_made_of_can_be_replaced() -> None:
+    (proposal,) = propose("a car made of bacon", [EditKind.REPLACE])
+    assert proposal.kind is EditKind.REPLACE
+    assert proposal.target_prompt.startswith("a car made of ")
+
+
 def test_falls_back_only_to_allowed_kinds() -> None:
     allowed = (EditKind.REMOVE, EditKind.BEAUTIFY)
     (proposal,) = propose("dog", [EditKind.REMOVE], allowed=allowed)
