@@ -5,6 +5,7 @@ ends in about a second.
 """
 
 import json
+import logging
 import os
 import sys
 import time
@@ -58,6 +59,8 @@ def run_flow(
     from app.prefect_stack import in_process_environment
 
     os.environ.update(in_process_environment(home()))
+    # On a busy machine its last events take seconds; it says so under a name of its own.
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)
     note("starting the flow (the first seconds are Prefect's) …")
     from flows.build_instructpe import build_instructpe
 

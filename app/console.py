@@ -52,7 +52,7 @@ def progress_bars(enabled: bool) -> Iterator[None]:
         def end_all() -> None:
             for bar in bars.tasks:
                 if bar.total is None:  # a total of 0 was not known before the end: this is it
-                    bars.update(bar.id, total=bar.completed)
+                    bars.update(bar.id, total=bar.completed, visible=bar.completed > 0)
                 bars.stop_task(bar.id)
 
         def show(stage: str, done: int, total: int) -> None:

@@ -3,12 +3,13 @@
 Keys: `instructpe-funnel` (table), `instructpe-examples` (pictures side by side) and
 `instructpe-audit` (link to the report); the event is `instructpe.published`.  The functions take
 plain data and are called inside a flow or a task.  Prompts are data: every character that markdown
-or HTML could read as markup is written as an entity.
+or HTML could read as markup is escaped.
 
 Leaves out: computing the funnel and choosing the examples (`tasks.reporting`).
 """
 
 import base64
+import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def show_examples(examples: Sequence[Mapping[str, Any]]) -> None:
     """Published rows with both pictures; nothing where there are none.
 
     An example has `raw_prompt`, `instruction`, `target_prompt`, `edit_kind`, the two gains (or
-    None), and the PNG bytes of thumbnails in `raw_png` and `target_png` (or None).
+    None), and the WebP bytes of thumbnails in `raw_webp` and `target_webp` (or None).
     """
     if examples:
         create_markdown_artifact(
@@ -55,7 +56,7 @@ def show_audit(report: str) -> None:
         link=Path(report).resolve().as_uri(),
         link_text="Great Expectations audit",
         key=AUDIT_KEY,
-        description=f"{plain(report)} on the machine that ran the build.",
+        description=f"{report} on the machine that ran the build.",
     )
 
 
@@ -85,31 +86,41 @@ def funnel_rows(funnel: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def examples_markdown(examples: Sequence[Mapping[str, Any]]) -> str:
-    """A markdown table: the raw prompt and its picture left, the target and its picture right."""
-    lines = ["| raw prompt | instruction | target prompt |", "| --- | --- | --- |"]
-    for example in examples:
-        gains = ", ".join(
-            f"{label} {example[name]:+.3f}"
-            for label, name in (("aesthetics", "aesthetic_gain"), ("preference", "preference_gain"))
-            if example.get(name) is not None
-        )
-        cells = (
-            f"{_picture(example.get('raw_png'), 'raw')}{plain(example['raw_prompt'])}",
-            f"{plain(example['instruction'])}<br>{plain(example['edit_kind'])}<br>{gains}",
-            f"{_picture(example.get('target_png'), 'target')}{plain(example['target_prompt'])}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    """Each example: what was asked, both pictures in a row, both prompts below.
+
+    The prompts are paragraphs, because Prefect's page does not wrap the cells of a table.
+    """
+    return "\n\n---\n\n".join(_example(example) for example in examples)
+
+
+def _example(example: Mapping[str, Any]) -> str:
+    told = [plain(example["edit_kind"])] + [
+        f"{label} {example[name]:+.3f}"
+        for label, name in (("aesthetics", "aesthetic_gain"), ("preference", "preference_gain"))
+        if example.get(name) is not None
+    ]
+    parts = [f"**{plain(example['instruction']).strip()}**", ", ".join(told)]
+    pictures = [_picture(example.get(f"{side}_webp"), side) for side in ("raw", "target")]
+    if all(pictures):
+        parts.append(f"| raw | target |\n| --- | --- |\n| {' | '.join(pictures)} |")
+    parts += [f"raw: {plain(example['raw_prompt'])}", f"target: {plain(example['target_prompt'])}"]
+    return "\n\n".join(parts)
 
 
 def plain(text: str) -> str:
-    """Text that markdown and HTML show as it is, on one line, cut after `LONGEST_TEXT`."""
+    """Text that markdown and HTML show as it is, on one line, cut after `LONGEST_TEXT`.
+
+    By backslashes: Prefect's page shows HTML entities as they are written.
+    """
     cut = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
     shown = "".join(c if c.isprintable() else " " for c in cut)
-    return "".join(c if c.isalnum() or c == " " else f"&#{ord(c)};" for c in shown)
+    return "".join(f"\\{c}" if c in _MARKUP else c for c in shown)
 
 
-def _picture(png: bytes | None, side: str) -> str:
-    if png is None:
+_MARKUP = frozenset(string.punctuation) - frozenset(",?'")
+
+
+def _picture(webp: bytes | None, side: str) -> str:
+    if webp is None:
         return ""
-    return f"![{side}](data:image/png;base64,{base64.b64encode(png).decode()})<br>"
+    return f"![{side}](data:image/webp;base64,{base64.b64encode(webp).decode()})"

@@ -40,7 +40,7 @@ def report(run: Run, published: dict[str, Any]) -> dict[str, Any]:
 
 
 def examples(lake: Warehouse, run: Run) -> list[dict[str, Any]]:
-    """A few rows of the published version, with thumbnails of both pictures as PNG bytes."""
+    """A few rows of the published version, with thumbnails of both pictures."""
     plan = plan_of(run.settings)
     if plan.tis is None:
         return []
@@ -50,5 +50,5 @@ def examples(lake: Warehouse, run: Run) -> list[dict[str, Any]]:
     for row in rows:
         for side in ("raw", "target"):
             sha256 = row.pop(side)
-            row[f"{side}_png"] = lake.images.thumbnail(sha256) if sha256 else None
+            row[f"{side}_webp"] = lake.images.thumbnail(sha256) if sha256 else None
     return rows

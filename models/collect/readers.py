@@ -122,5 +122,5 @@ def choose_column(columns: tuple[str, ...], column: str | None, place: str) -> s
             return lower[known]
     raise SourceError(
         f"{place} has no column that is known to hold prompts. Its columns: {listed}. "
-        "Name the right one with `column`."
+        "Name the right one with --column, or with `column` of the source in the profile."
     )

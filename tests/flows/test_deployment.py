@@ -130,7 +130,7 @@ def look_at_the_run(api: str, log: Path) -> None:
     artifacts = {artifact["key"]: artifact for artifact in ask(api, "artifacts/filter")}
     assert {FUNNEL_KEY, AUDIT_KEY} <= set(artifacts)
     if RENDERS:
-        assert "data:image/png;base64," in artifacts[EXAMPLES_KEY]["data"]
+        assert "data:image/webp;base64," in artifacts[EXAMPLES_KEY]["data"]
     [event] = published_events(api)
     assert event["resource"]["prefect.resource.id"] == "instructpe.version.1"
     assert event["payload"]["rows"] > 0

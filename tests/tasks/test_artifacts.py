@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from markdown_it import MarkdownIt
 
 from tasks.artifacts import examples_markdown, funnel_rows, plain
@@ -24,15 +25,15 @@ def example(**changes):
         "edit_kind": "attribute",
         "aesthetic_gain": 0.25,
         "preference_gain": None,
-        "raw_png": b"\x89PNG raw",
-        "target_png": b"\x89PNG target",
+        "raw_webp": b"RIFF raw",
+        "target_webp": b"RIFF target",
     } | changes
 
 
 def test_pictures_stand_side_by_side_in_one_row():
     page = html_of(examples_markdown([example()]))
     assert page.count("<tr>") == 2
-    assert re.findall(r'<img src="data:image/png;base64,[^"]+" alt="(\w+)"', page) == [
+    assert re.findall(r'<img src="data:image/webp;base64,[^"]+" alt="(\w+)"', page) == [
         "raw",
         "target",
     ]
@@ -42,13 +43,25 @@ def test_pictures_stand_side_by_side_in_one_row():
 
 def test_prompts_are_never_markup():
     nasty = example(
-        raw_prompt=NASTY, instruction=NASTY, target_prompt=NASTY, raw_png=None, target_png=None
+        raw_prompt=NASTY, instruction=NASTY, target_prompt=NASTY, raw_webp=None, target_webp=None
     )
-    page = html_of(examples_markdown([nasty]))
-    assert set(re.findall(r"<(\w+)", page)) == {"table", "thead", "tbody", "tr", "th", "td", "br"}
-    assert page.count("<tr>") == 2
+    page = html_of(examples_markdown([nasty, nasty]))
+    assert set(re.findall(r"<(\w+)", page)) == {"p", "strong", "hr"}
+    assert page.count("<strong>") == 2
     assert "&lt;script&gt;alert(1)&lt;/script&gt; | **bold**" in page
     assert "\x1b" not in page
+
+
+@pytest.mark.parametrize("text", ["1. a list", "- another", "+ one", "# head", "    code", "---"])
+def test_no_prompt_starts_a_block(text):
+    page = html_of(examples_markdown([example(raw_prompt=text, raw_webp=None)]))
+    assert set(re.findall(r"<(\w+)", page)) == {"p", "strong"}
+
+
+def test_what_a_person_reads_has_no_entities():
+    """Prefect's page shows `&#44;` as it is written."""
+    shown = examples_markdown([example(instruction="Blue, please: it's better (really)!")])
+    assert "&" not in shown
 
 
 def test_a_long_prompt_is_cut():
