@@ -9,7 +9,9 @@ the embedded profile, so that the real command finds nothing to do; (b) is the w
 the whole process, median of five; (c) then adds a file of new prompts and counts the rows made of
 others (there must be none).  (g) times the same build twice in one run: as the command does it, and
 as plain loops over the same teacher, pipeline and scorers without Prefect and warehouse; the
-difference is the overhead.  Each case prints one JSON object.  `--home FOLDER` keeps the lake.
+difference is the overhead, in seconds and, for a machine that does other work too, in CPU seconds.
+Each case prints one JSON object.  `--home FOLDER` keeps the lake; `--triples` and `--prompts` make
+a case smaller, to see that it runs.
 """
 
 import argparse
@@ -32,7 +34,6 @@ from tasks.plan import decide_arguments, lake_of, new_run, plan_of
 from warehouse import Warehouse
 
 TRIPLES = 100_000
-NEW_PROMPTS = 333  # 1% of the triples' prompts
 OVERHEAD = 400  # prompts: about ten minutes on two cores
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -47,9 +48,9 @@ def settings_of(folder: Path) -> Settings:
     return load_settings("embedded", changes, environ={})
 
 
-def fill_as_built(lake: Warehouse, settings: Settings) -> None:
-    """100,000 synthetic triples that the profile itself seems to have made, and published."""
-    fill(lake, 0, TRIPLES)
+def fill_as_built(lake: Warehouse, settings: Settings, triples: int) -> None:
+    """Synthetic triples that the profile itself seems to have made, and published."""
+    fill(lake, 0, triples)
     plan = plan_of(settings)
     assert plan.tis is not None
     used = decide_arguments(plan)
@@ -79,40 +80,38 @@ def fill_as_built(lake: Warehouse, settings: Settings) -> None:
 def command(folder: Path, *words: str) -> dict[str, Any]:
     """Run `diffchat build --json` as a process; its answer, seconds, CPU seconds, peak MB."""
     environment = os.environ | {"DIFFCHAT_HOME": str(folder / "home")}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.perf_counter()
+    used, started = children_s(), time.perf_counter()
     out = subprocess.run(
         [sys.executable, "-m", "app.cli", "build", "--json",
          "--prompts", str(folder / "prompts.txt"), "--licence", "CC0-1.0",
          "--set", "teacher.follow_up_share=0.0", *words],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return json.loads(out.stdout) | {
         "whole_s": round(time.perf_counter() - started, 2),
-        "cpu_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 2),
-        "peak_mb": after.ru_maxrss // 1024,
+        "cpu_s": round(children_s() - used, 2),
+        "peak_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
     }
 
 
-def prepared(folder: Path) -> Settings:
+def prepared(folder: Path, triples: int) -> Settings:
     settings = settings_of(folder)
     run = new_run(settings, folder / "home")
     lake = lake_of(run)
     if lake.latest() is None:
-        fill_as_built(lake, settings)
+        fill_as_built(lake, settings, triples)
     lake.close()
     return settings
 
 
-def nothing(folder: Path) -> dict[str, Any]:
+def nothing(folder: Path, triples: int, _: int) -> dict[str, Any]:
     """(b) Whole process, nothing to do."""
-    prepared(folder)
+    prepared(folder, triples)
     runs = [command(folder) for _ in range(5)]
     assert all(run["did"] == "nothing" for run in runs), runs[0]
     return {
         "case": "nothing",
-        "triples": TRIPLES,
+        "triples": triples,
         "whole_s": statistics.median(run["whole_s"] for run in runs),
         "cpu_s": statistics.median(run["cpu_s"] for run in runs),
         "limit_s": 3.0,
@@ -143,11 +142,11 @@ SELECT
 """
 
 
-def increment(folder: Path) -> dict[str, Any]:
-    """(c) New prompts among 100,000 triples: exactly their calls, renders and scores."""
-    settings = prepared(folder)
+def increment(folder: Path, triples: int, new: int) -> dict[str, Any]:
+    """(c) New prompts among the triples: exactly their calls, renders and scores."""
+    settings = prepared(folder, triples)
     with (folder / "prompts.txt").open("a") as file:
-        file.writelines(f"{line}\n" for line in prompts(NEW_PROMPTS))
+        file.writelines(f"{line}\n" for line in prompts(new or triples // 300))  # 1%
     since = datetime.now(UTC)
     built = command(folder)
     run = new_run(settings, folder / "home")
@@ -155,30 +154,43 @@ def increment(folder: Path) -> dict[str, Any]:
     others = {name: count for name, count in counts.items() if name.endswith("_of_others")}
     return {
         "case": "increment",
-        "triples": TRIPLES,
+        "triples": triples,
         **counts,
         "nothing_of_others": not any(others.values()),
         "whole_s": built["whole_s"],
+        "cpu_s": built["cpu_s"],
         "peak_mb": built["peak_mb"],
     }
 
 
-def overhead(folder: Path) -> dict[str, Any]:
+def overhead(folder: Path, _: int, number: int) -> dict[str, Any]:
     """(g) The same rows made by the command and by plain loops, seconds beside each other."""
     from benchmarks.plain_build import plain_build
 
-    (folder / "prompts.txt").write_text("".join(f"{line}\n" for line in prompts(OVERHEAD)))
+    chosen = prompts(number or OVERHEAD)
+    (folder / "prompts.txt").write_text("".join(f"{line}\n" for line in chosen))
+    used = time.process_time() + children_s()
     plain_s = plain_build(settings_of(folder))
+    plain_cpu_s = time.process_time() + children_s() - used
     built = command(folder)
     start_s = 12.0  # what the issue of the first build allows for start-up
     share = max(0.0, built["whole_s"] - start_s - plain_s) / plain_s
     return {
         "case": "overhead",
+        "prompts": len(chosen),
         "build_s": built["whole_s"],
         "plain_s": round(plain_s, 1),
+        "build_cpu_s": built["cpu_s"],
+        "plain_cpu_s": round(plain_cpu_s, 1),
         "overhead_beyond_start": round(share, 3),
         "limit": 0.05,
     }
+
+
+def children_s() -> float:
+    """CPU seconds of the child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 CASES = {"nothing": nothing, "increment": increment, "overhead": overhead}
@@ -188,11 +200,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--home", type=Path, help="keep the lake here (default: a temporary one)")
+    parser.add_argument("--triples", type=int, default=TRIPLES, help="in the lake beforehand")
+    parser.add_argument("--prompts", type=int, default=0, help="new ones; 0: as in the method")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.home or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        print(json.dumps(CASES[arguments.case](folder)))
+        case = CASES[arguments.case]
+        print(json.dumps(case(folder, arguments.triples, arguments.prompts)))
 
 
 if __name__ == "__main__":
