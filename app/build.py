@@ -82,14 +82,15 @@ def show(result: dict[str, Any]) -> None:
     """The funnel, the reasons for rejection, the version and one line of SQL to try."""
     funnel = result["funnel"]
     console.print()
-    print_rows(("", "rows", ""), funnel_rows(funnel))
+    print_rows(("in the warehouse", "rows", ""), funnel_rows(funnel))
     for title, reasons in (
         ("Why lines were refused:", funnel["refused_lines"]),
         ("Why triples are not in the dataset:", grouped(funnel["refused"])),
     ):
         if reasons:
             console.print(f"\n{title}")
-            print_rows(("reason", "rows"), sorted(reasons.items(), key=lambda item: -item[1]))
+            rows = sorted(reasons.items(), key=lambda item: -item[1])
+            print_rows(("reason", "rows", ""), [(*row, meaning(row[0])) for row in rows])
     if result["new"]:
         console.print(
             f"\nPublished [bold]InstructPE version {result['version']}[/] with {result['rows']:,} "
@@ -115,6 +116,31 @@ def funnel_rows(funnel: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("accepted", funnel["accepted"], f"{funnel['accepted'] / proposed:.0%} of the proposed"),
     ]
     return [(name, f"{count:,}", said) for name, count, said in rows if count is not None]
+
+
+MEANINGS = {
+    "aesthetics": "the target's pictures look no better, or clearly worse (by kind of edit)",
+    "preference": "the target's pictures show what was asked for no better than the raw prompt's",
+    "duplicate": "the same triple is there already",
+    "near_duplicate": "nearly the same triple, or raw prompt, is there already",
+    "not_scored": "a picture or a score is missing",
+    "target_too_long": "the target does not fit the text encoder",
+    "violation": "a rule check of the answer failed: what it names is not where it should be",
+    "not_text": "bytes that are no UTF-8, or a value that is no text",
+    "malformed": "the row cannot be parsed",
+    "no_prompt": "the row has no prompt",
+    "empty": "nothing but spaces",
+    "too_long": "more characters than collect.max_characters",
+    "too_short": "fewer words than collect.min_words",
+    "too_many_tokens": "more than the text encoder takes",
+    "unsafe": "a word of the safety list",
+    "language": "not a language of collect.languages",
+}
+
+
+def meaning(reason: str) -> str:
+    """What a reason of `decide` or `collect` means to a person."""
+    return MEANINGS.get(reason.partition(":")[0], "")
 
 
 def grouped(refused: dict[str, int]) -> dict[str, int]:

@@ -23,14 +23,16 @@ def run_demo(small: bool, changes: dict[str, Any]) -> None:
     """Build on the first prompts of the embedded world; print funnel, version and next steps."""
     limit = SMALL_PROMPTS if small else DEMO_PROMPTS
     started = time.monotonic()
+    changes = {"collect.limit": limit} | changes
+    limit = changes["collect.limit"]
     console.print(f"[bold]DiffChat demo[/]: {limit} raw prompts through the whole factory\n")
-    run_build("embedded", {"collect.limit": limit} | changes)
+    run_build("embedded", changes)
     if (PROJECT / load_settings("embedded", changes).student.base).is_dir():
         console.print("\n[bold]Fine-tuning the student[/] on what was published\n")
         run_sft("embedded", changes)
     console.print(f"\nThat took {time.monotonic() - started:.0f} s. Try next:\n")
     for command, what in NEXT:
-        console.print(f"  [cyan]{command}[/]", markup=True)
+        console.print(f"  [cyan]{command}[/]", soft_wrap=True)  # a line to copy
         console.print(f"      {what}", markup=False)
 
 

@@ -26,12 +26,13 @@ class Diffchat:
 
     def __init__(self, home: Path, profile: Path):
         self.home, self.profile = home, profile
+        self.run_by: list[str] = []  # a program that runs the command
 
     def environment(self) -> dict[str, str]:
         return os.environ | {"DIFFCHAT_HOME": str(self.home), "DIFFCHAT_PROFILE": str(self.profile)}
 
     def start(self, *words: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", "app.cli", *words]
+        command = [*self.run_by, sys.executable, "-m", "app.cli", *words]
         pipe = subprocess.PIPE
         return subprocess.Popen(
             command, cwd=ROOT, env=self.environment(), stdout=pipe, stderr=pipe, text=True,
