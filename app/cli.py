@@ -6,6 +6,7 @@ Exit codes: 0 done, 2 wrong settings or input, 3 warehouse, 4 teacher, 5 budget 
 (`schemas.errors`).
 """
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -291,6 +292,31 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)  # `diffchat sql … | head`
+    except Exception as error:
+        # Lake, journal and pictures say so themselves; SQLite, DuckDB and Prefect's server fail in
+        # ways of their own where the disk is full.
+        if not _disk_is_full(error):
+            raise
+        print(f"diffchat: {FULL} ({type(error).__name__}: {error})", file=sys.stderr)
+        sys.exit(3)
+
+
+FULL = (
+    "the disk is full. What was committed is kept: free some space in $DIFFCHAT_HOME, or move it, "
+    "and run the same command again."
+)
+
+
+def _disk_is_full(error: Exception) -> bool:
+    from shutil import disk_usage
+
+    from schemas.settings import home
+
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return True
+    folder = home()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return disk_usage(there).free < 1 << 20
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -57,6 +58,27 @@ def test_a_read_only_home_says_which_variable_to_set(diffchat, read_only_home):
     out = diffchat.run("build", "--no-render", code=3)
     assert "DIFFCHAT_HOME" in out.stderr
     assert "Traceback" not in out.stderr
+
+
+def test_a_full_disk_is_a_message_and_the_build_goes_on_afterwards(diffchat, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        diffchat.home = disk / "home"
+        out = diffchat.run("build", "--no-render", code=3)
+        assert "full" in out.stderr
+        assert "Traceback" not in out.stderr
+        subprocess.run(["mount", "-o", "remount,size=300m", str(disk)], check=True)
+        diffchat.run("build", "--no-render")
+        paid = diffchat.rows(
+            "SELECT count(*) AS answers, count(DISTINCT call_id) AS calls FROM teacher_calls"
+        )[0]
+        assert paid["answers"] == paid["calls"] > 0
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_a_home_below_a_file_says_which_variable_to_set(diffchat, tmp_path):
