@@ -49,23 +49,26 @@ def progress_bars(enabled: bool) -> Iterator[None]:
     with Progress(*columns, console=Console(stderr=True)) as bars:
         known: dict[str, Any] = {}
 
-        def end_all() -> None:
+        def end_open() -> None:
+            """A total of 0 is not known before the end: what is there when others start is it."""
             for bar in bars.tasks:
-                if bar.total is None:  # a total of 0 was not known before the end: this is it
+                if bar.total is None:
                     bars.update(bar.id, total=bar.completed, visible=bar.completed > 0)
-                bars.stop_task(bar.id)
+                    bars.stop_task(bar.id)
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in known:
-                end_all()
+                end_open()
                 known[stage] = bars.add_task(stage, total=None, unit=UNITS.get(stage, ""))
             bars.update(known[stage], completed=done, total=total or None)
+            if 0 < total <= done:
+                bars.stop_task(known[stage])
 
         listen(show)
         try:
             yield
         finally:
-            end_all()
+            end_open()
             listen(None)
 
 
