@@ -27,10 +27,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from benchmarks.warehouse import AESTHETICS, PREFERENCE, RECIPE, TIS, fill
 from models.collect import fingerprint, source_id
+from schemas.identity import split_of
 from schemas.settings import Settings, load_settings
-from tasks.plan import decide_arguments, lake_of, new_run, plan_of
+from tasks.plan import decide_arguments, plan_of
 from warehouse import Warehouse
 
 TRIPLES = 100_000
@@ -72,6 +75,16 @@ def fill_as_built(lake: Warehouse, settings: Settings, triples: int) -> None:
     def work(connection: Any) -> None:
         for table, column, old, new in renames:
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", [new, old])
+        # The audit of the next version computes the splits again.
+        ids = connection.execute("SELECT raw_prompt_id FROM raw_prompts").to_arrow_table()[0]
+        splits = [split_of(id) for id in ids.to_pylist()]
+        connection.register("splits", pa.table({"raw_prompt_id": ids, "split": splits}))
+        for table in ("raw_prompts", "triples"):
+            connection.execute(
+                f"UPDATE {table} SET split = s.split FROM splits AS s "
+                f"WHERE {table}.raw_prompt_id = s.raw_prompt_id"
+            )
+        connection.unregister("splits")
 
     lake.commits.transaction(work)
     lake.publish(lake.decide(settings.decide, **used), profile="synthetic")
@@ -85,7 +98,7 @@ def command(folder: Path, *words: str) -> dict[str, Any]:
         [sys.executable, "-m", "app.cli", "build", "--json",
          "--prompts", str(folder / "prompts.txt"), "--licence", "CC0-1.0",
          "--set", "teacher.follow_up_share=0.0", *words],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     return json.loads(out.stdout) | {
         "whole_s": round(time.perf_counter() - started, 2),
@@ -96,11 +109,9 @@ def command(folder: Path, *words: str) -> dict[str, Any]:
 
 def prepared(folder: Path, triples: int) -> Settings:
     settings = settings_of(folder)
-    run = new_run(settings, folder / "home")
-    lake = lake_of(run)
-    if lake.latest() is None:
-        fill_as_built(lake, settings, triples)
-    lake.close()
+    with Warehouse.open(settings.warehouse, folder / "home") as lake:
+        if lake.latest() is None:
+            fill_as_built(lake, settings, triples)
     return settings
 
 
@@ -149,8 +160,8 @@ def increment(folder: Path, triples: int, new: int) -> dict[str, Any]:
         file.writelines(f"{line}\n" for line in prompts(new or triples // 300))  # 1%
     since = datetime.now(UTC)
     built = command(folder)
-    run = new_run(settings, folder / "home")
-    counts = lake_of(run).query(NEW, {"since": since}).to_pylist()[0]
+    with Warehouse.open(settings.warehouse, folder / "home", read_only=True) as lake:
+        counts = lake.query(NEW, {"since": since}).to_pylist()[0]
     others = {name: count for name, count in counts.items() if name.endswith("_of_others")}
     return {
         "case": "increment",
