@@ -233,6 +233,82 @@ TRAINING_SAMPLES = _schema(
     images=pa.list_(TEXT),
 )
 
+TURNS = pa.list_(pa.struct([("instruction", TEXT), ("prompt", TEXT)]))
+EVALUATION_CASES = _schema(
+    case_set_id=ID,  # content id of its cases
+    case_id=ID,
+    position=pa.int64(),  # order in the report, 0, 1, …
+    form=TEXT,  # single: with pictures; conversation: the method goes on from its own answers
+    source=TEXT,  # "InstructPE version 3, test", or the name of a file
+    dataset_version=pa.int64(),  # null for a file
+    triple_id=ID,  # null for a file
+    cluster_id=ID,  # cases of one root prompt are resampled together
+    parent_case_id=ID,  # the turn before in a conversation; null otherwise
+    turn=pa.int32(),
+    first_prompt=TEXT,  # that the conversation began with
+    history=TURNS,  # turns that were answered before, by the data set
+    raw_prompt=TEXT,  # what the instruction applies to
+    instruction=TEXT,
+    edit_kind=TEXT,
+    target_prompt=TEXT,  # null: none was given
+    intent=TEXT,
+    intent_source=TEXT,  # teacher, file, rule
+    units=UNITS,
+    units_source=TEXT,  # teacher, file, rule
+)
+EVALUATION_OUTPUTS = _schema(
+    output_id=ID,  # content id of method and case
+    method_id=ID,
+    case_id=ID,
+    attempt=pa.int32(),
+    status=TEXT,  # ok, failed
+    prompt=TEXT,  # of direct editing: canonical JSON of raw prompt and instruction
+    error=TEXT,
+    finished=pa.bool_(),  # ended by itself, not by the limit on tokens
+    tokens=pa.int32(),  # written by the method; null where it wrote none
+    latency_ms=pa.float64(),  # of the case, or of its share of a batch
+    answered_at=TIME,
+)
+EVALUATIONS = _schema(
+    evaluation_id=ID,  # content id of methods, cases, TIS models, scorers, seeds and statistics
+    case_set_id=ID,
+    dataset_version=pa.int64(),
+    methods=TEXT,  # canonical JSON
+    models=pa.list_(TEXT),  # model ids that were judged
+    tis_ids=pa.list_(TEXT),  # the first is the main one, the others are transfer
+    scorer_ids=pa.list_(TEXT),
+    seeds=pa.list_(pa.int64()),
+    settings=TEXT,  # canonical JSON
+    settings_hash=TEXT,
+    summary=TEXT,  # canonical JSON: the numbers of the report
+    report=TEXT,  # folder below $DIFFCHAT_HOME
+    snapshot_id=pa.int64(),
+    code_revision=TEXT,
+    seconds=pa.float64(),
+    evaluated_at=TIME,
+)
+VOTES = _schema(
+    vote_id=ID,  # content id of voter and pair: a second vote on a pair changes nothing
+    voter=TEXT,
+    pair_id=ID,
+    evaluation_id=ID,
+    case_id=ID,
+    first_method=ID,  # in the order of their ids, whatever side they were shown on
+    second_method=ID,
+    seed=pa.int64(),
+    left_method=ID,  # shown on the left
+    choice=TEXT,  # first, second, tie, skip
+    voted_at=TIME,
+)
+ALIASES = _schema(
+    move_id=ID,
+    alias=TEXT,  # champion
+    model_id=ID,
+    evaluation_id=ID,  # null: moved by hand
+    reason=TEXT,
+    moved_at=TIME,
+)
+
 # Table name → (schema, the column that is unique). DuckLake refuses PRIMARY KEY; commits anti-join.
 TABLES: dict[str, tuple[pa.Schema, tuple[str, ...]]] = {
     "sources": (SOURCES, ("source_id", "fingerprint")),
@@ -255,4 +331,9 @@ TABLES: dict[str, tuple[pa.Schema, tuple[str, ...]]] = {
     "model_versions": (MODEL_VERSIONS, ("model_id",)),
     "training_log": (TRAINING_LOG, ("model_id", "step", "term")),
     "training_samples": (TRAINING_SAMPLES, ("model_id", "step", "sample")),
+    "evaluation_cases": (EVALUATION_CASES, ("case_set_id", "case_id")),
+    "evaluation_outputs": (EVALUATION_OUTPUTS, ("output_id", "attempt")),
+    "evaluations": (EVALUATIONS, ("evaluation_id",)),
+    "votes": (VOTES, ("vote_id",)),
+    "aliases": (ALIASES, ("move_id",)),
 }

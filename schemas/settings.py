@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from schemas.base import Frozen
 from schemas.errors import SettingsError
+from schemas.evaluation import EvaluationSettings, PromotionSettings
 from schemas.identity import settings_hash
 from schemas.training import RlSettings, SftSettings, StudentSettings
 from schemas.units import EditKind
@@ -176,6 +177,8 @@ class Settings(Frozen):
     student: StudentSettings = StudentSettings()
     sft: SftSettings = SftSettings()
     rl: RlSettings = RlSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    promotion: PromotionSettings = PromotionSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
 
     def hash(self) -> str:

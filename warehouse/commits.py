@@ -173,8 +173,13 @@ def is_full(error: BaseException) -> bool:
     )
 
 
-# Whoever succeeds first has succeeded: a later row of the same call, render or score is dropped.
-_SUCCEEDS_ONCE = {"teacher_calls": "call_id", "renders": "render_id", "scores": "score_id"}
+# Whoever succeeds first has succeeded: a later row of the same call, render, … is dropped.
+_SUCCEEDS_ONCE = {
+    "teacher_calls": "call_id",
+    "renders": "render_id",
+    "scores": "score_id",
+    "evaluation_outputs": "output_id",
+}
 
 
 def _fresh(name: str) -> str:

@@ -19,6 +19,8 @@ ORDER = {
     "read": "call_id, attempt",
     "render": "prompt, seed",
     "score": "scorer_id, render_id, intent",
+    "evaluation_render": "prompt, seed",
+    "evaluation_score": "scorer_id, render_id, intent",
 }
 
 # What a row of a to-do is claimed by; its checksum says to which shard it belongs.
@@ -39,6 +41,8 @@ READS = {  # the tables behind each stage's view
     "read": ("teacher_calls", "triples"),
     "render": ("triples", "removals", "occurrences", "recipes", "renders"),
     "score": ("triples", "removals", "occurrences", "recipes", "renders", "scorers", "scores"),
+    "evaluation_render": ("evaluation_cases", "evaluation_outputs", "renders"),
+    "evaluation_score": ("evaluation_cases", "evaluation_outputs", "renders", "scorers", "scores"),
 }
 
 
@@ -60,6 +64,9 @@ def todo_sql(
     scorer_ids: Sequence[str] = (),
     since: datetime | None = None,
     attempts: int = RENDER_ATTEMPTS,
+    case_set_id: str | None = None,
+    method_ids: Sequence[str] = (),
+    unit_scorer_ids: Sequence[str] = (),
 ) -> tuple[str, dict[str, Any]]:
     """(SQL without an order, its parameters) of a stage's to-do.
 
@@ -71,6 +78,8 @@ def todo_sql(
         "render": {"tis_id": tis_id},
         "score": {"tis_id": tis_id},
         "follow_up": {"recipe_id": recipe_id, "share": share},
+        "evaluation_render": {"tis_id": tis_id, "case_set_id": case_set_id},
+        "evaluation_score": {"tis_id": tis_id, "case_set_id": case_set_id},
     }
     for name, value in wanted.get(stage, {"recipe_id": recipe_id}).items():
         if value is None:
@@ -84,6 +93,8 @@ def todo_sql(
     chosen = [recipe_id] if recipe_id and not recipe_ids else list(recipe_ids)
     scope = {"sources": list(source_ids), "lines": lines}
     renders = {"recipes": chosen, **scope, "since": since, "attempts": attempts}
+    outputs = {"cases": case_set_id, "methods": list(method_ids), "tis": tis_id}
+    outputs |= {"seeds": list(seeds), "attempts": attempts}
     arguments: dict[str, Any] = {
         "teach": {"recipe": recipe_id, "samples": samples, **scope, **calls},
         "follow_up": {"recipe": recipe_id, "share": share, **scope, **calls},
@@ -96,6 +107,9 @@ def todo_sql(
             "scorers": list(scorer_ids),
             **renders,
         },
+        "evaluation_render": outputs,
+        "evaluation_score": outputs
+        | {"scorers": list(scorer_ids), "unit_scorers": list(unit_scorer_ids)},
     }[stage]
     slots = ", ".join(f"${name}{_TYPES.get(name, '')}" for name in arguments)
     return f"FROM todo_{stage}({slots})", arguments
@@ -111,6 +125,8 @@ _TYPES = {
     "sources": "::VARCHAR[]",
     "recipes": "::VARCHAR[]",
     "scorers": "::VARCHAR[]",
+    "unit_scorers": "::VARCHAR[]",
+    "methods": "::VARCHAR[]",
     "seeds": "::BIGINT[]",
     "lines": "::BIGINT",
     "since": "::TIMESTAMPTZ",

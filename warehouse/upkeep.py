@@ -43,11 +43,22 @@ WHERE prompt IN (
     SELECT raw_prompt FROM triples JOIN doomed USING (triple_id)
     UNION
     SELECT target_prompt FROM triples JOIN doomed USING (triple_id)
+    UNION
+    SELECT prompt FROM evaluation_outputs WHERE case_id IN (FROM doomed_cases)
 ) AND prompt NOT IN (
     SELECT raw_prompt FROM triples ANTI JOIN doomed USING (triple_id)
     UNION
     SELECT target_prompt FROM triples ANTI JOIN doomed USING (triple_id)
+    UNION
+    SELECT prompt FROM evaluation_outputs
+    WHERE prompt IS NOT NULL AND case_id NOT IN (FROM doomed_cases)
 )
+"""
+# A case quotes its triple, and what methods answered quotes the case.
+_DOOMED_CASES = """
+CREATE OR REPLACE TEMP TABLE doomed_cases AS
+SELECT DISTINCT case_id FROM evaluation_cases
+WHERE triple_id IN (SELECT triple_id FROM doomed) OR list_contains($ids::VARCHAR[], cluster_id)
 """
 _ROOTED = ("raw_prompts", "occurrences", "teacher_calls")
 _BY_TRIPLE = ("triples", "decisions", "published_rows")
@@ -69,6 +80,7 @@ def purge(
     def work(connection: duckdb.DuckDBPyConnection) -> tuple[list[int], list[str]]:
         _check_ids(connection, wanted)
         connection.execute(_DOOMED, {"ids": wanted})
+        connection.execute(_DOOMED_CASES, {"ids": wanted})
         connection.execute(_ORPHANED_RENDERS)
         retired = connection.execute(
             "SELECT DISTINCT version FROM published_rows JOIN doomed USING (triple_id) "
@@ -89,7 +101,7 @@ def purge(
 
     retired, pictures = commits.transaction(work)
     images.delete(pictures)
-    for table in ("doomed", "doomed_renders"):
+    for table in ("doomed", "doomed_cases", "doomed_renders"):
         connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
     connection.execute("CALL ducklake_rewrite_data_files('lake', delete_threshold => 0)")
     commits.transaction(_bind_to_now)
@@ -147,6 +159,8 @@ def _delete(connection: duckdb.DuckDBPyConnection, ids: list[str], reason: str) 
     connection.execute(
         "DELETE FROM renders WHERE render_id IN (SELECT render_id FROM doomed_renders)"
     )
+    for table in ("votes", "evaluation_outputs", "evaluation_cases"):
+        connection.execute(f"DELETE FROM {table} WHERE case_id IN (FROM doomed_cases)")
     for table in _BY_TRIPLE:
         connection.execute(f"DELETE FROM {table} WHERE triple_id IN (SELECT triple_id FROM doomed)")
     for table in _ROOTED:

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 
-def load_pipeline(settings: TisSettings) -> "DiffusionPipeline":
-    """The pipeline of `settings` on its device, progress bar off, without a safety checker."""
+def load_pipeline(settings: TisSettings, editing: bool = False) -> "DiffusionPipeline":
+    """The pipeline of `settings` on its device, progress bar off, without a safety checker.
+
+    `editing` wants one that changes a picture by an instruction (InstructPix2Pix) instead of one
+    that makes a picture of a prompt.
+    """
     folder = open_folder(settings.model, settings.variant)
     files = folder.files(settings.variant)
     verify(folder.root, files)
@@ -26,8 +30,8 @@ def load_pipeline(settings: TisSettings) -> "DiffusionPipeline":
     with quiet():
         import diffusers  # noqa: F401  (it announces what it would rather have)
     with quiet():
-        pipeline = _from_pretrained(folder, files, settings, dtype)
-    check_text_to_image(pipeline, folder)
+        pipeline = _from_pretrained(folder, files, settings, dtype, editing)
+    (check_editing if editing else check_text_to_image)(pipeline, folder)
     if settings.scheduler:
         pipeline.scheduler = make_scheduler(pipeline, settings)
     add_loras(pipeline, settings)
@@ -37,7 +41,7 @@ def load_pipeline(settings: TisSettings) -> "DiffusionPipeline":
 
 
 def _from_pretrained(
-    folder: PipelineFolder, files: list[Path], settings: TisSettings, dtype: Any
+    folder: PipelineFolder, files: list[Path], settings: TisSettings, dtype: Any, editing: bool
 ) -> "DiffusionPipeline":
     import diffusers
 
@@ -60,7 +64,8 @@ def _from_pretrained(
     }
     arguments |= _encoders(folder, settings, dtype)
     try:
-        pipeline = _text_to_image(kind).from_pretrained(folder.root, **arguments)
+        kind = kind if editing else _text_to_image(kind)
+        pipeline = kind.from_pretrained(folder.root, **arguments)
         _check_complete(folder, pipeline)
         return pipeline
     except ModelError:
@@ -165,6 +170,16 @@ def check_text_to_image(pipeline: "DiffusionPipeline", folder: PipelineFolder) -
         raise ModelError(
             f"{folder.root} is a {folder.pipeline}, which does not turn a prompt alone into a "
             "picture. Give a text-to-image checkpoint."
+        )
+
+
+def check_editing(pipeline: "DiffusionPipeline", folder: PipelineFolder) -> None:
+    """Raise ModelError unless it takes a picture, an instruction and a guidance for each."""
+    takes = inspect.signature(type(pipeline).__call__).parameters
+    if not {"prompt", "image", "image_guidance_scale"} <= set(takes):
+        raise ModelError(
+            f"{folder.root} is a {folder.pipeline}, which does not edit a picture by an "
+            "instruction. Give an InstructPix2Pix checkpoint."
         )
 
 
