@@ -121,6 +121,84 @@ def demo(
 
 
 @cli.command()
+def evaluate(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="Model versions (champion, latest, an id), folders or hub ids."),
+    ] = None,
+    cases: Annotated[
+        str | None,
+        typer.Option(help="A .jsonl or .csv file: prompt, instruction[, target, intent, units]."),
+    ] = None,
+    profile: Profile = "embedded",
+    override: Override = None,
+    as_json: Json = False,
+) -> None:
+    """Compare models with the baselines on the same cases and seeds, and write a report."""
+    from app.evaluation import run_evaluate
+
+    run_evaluate(profile, _changes(override), models or [], cases, as_json)
+
+
+@cli.command()
+def report(
+    evaluations: Annotated[
+        list[str] | None, typer.Argument(help="None: the latest. Two: what changed between them.")
+    ] = None,
+    profile: Profile = "embedded",
+    as_json: Json = False,
+) -> None:
+    """Write a report again with the votes of today, or compare two evaluations."""
+    from app.evaluation import run_report
+
+    run_report(_settings(profile), evaluations or [], as_json)
+
+
+@cli.command()
+def promote(
+    model: Annotated[str | None, typer.Argument(help="A model version.")] = None,
+    back: Annotated[bool, typer.Option("--back", help="Undo the last move.")] = False,
+    reason: Annotated[
+        str | None, typer.Option(help="Move it whatever the rules say; the reason is kept.")
+    ] = None,
+    profile: Profile = "embedded",
+    override: Override = None,
+    as_json: Json = False,
+) -> None:
+    """Make a model the champion, if the profile's rules allow it."""
+    from app.evaluation import run_promote
+
+    run_promote(_settings(profile, _changes(override)), model, back, reason, as_json)
+
+
+@cli.command()
+def retrain(
+    build: Annotated[bool, typer.Option("--build/--no-build", help="First build.")] = True,
+    rl: Annotated[bool, typer.Option("--rl/--no-rl", help="Train by RL after SFT.")] = True,
+    profile: Profile = "embedded",
+    override: Override = None,
+    as_json: Json = False,
+) -> None:
+    """Build, train, evaluate against the champion, promote or keep."""
+    from app.evaluation import run_retrain
+
+    run_retrain(profile, _changes(override), build, rl, as_json)
+
+
+@cli.command()
+def vote(
+    evaluation: Annotated[str, typer.Argument(help="Its id, or latest.")] = "latest",
+    host: Annotated[str, typer.Option(help="Interface to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: a free one.")] = 8410,
+    profile: Profile = "embedded",
+) -> None:
+    """A local page on which people judge pairs of pictures, blind."""
+    from app.voting import serve
+
+    serve(_settings(profile), evaluation, host, port)
+
+
+@cli.command()
 def sql(
     query: Annotated[str, typer.Argument(help='For example "FROM instructpe LIMIT 5".')],
     version: Annotated[

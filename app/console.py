@@ -24,6 +24,7 @@ UNITS = {
     "sft": "steps",
     "measure": "answers",
     "rl": "steps",
+    "edit": "images",
 }
 
 

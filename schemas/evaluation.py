@@ -50,7 +50,7 @@ class EvaluationSettings(Frozen):
     max_cases: int | None = None  # of the test split, by hash; None: all
     seeds: tuple[int, ...] = (100, 101)  # the same for every method; not those of the build
     transfer: tuple[str, ...] = ()  # folders or hub ids of TIS models that training never saw
-    turns: int = Field(default=5, ge=1)  # length of the conversations made of the test split; 1: none
+    turns: int = Field(default=5, ge=1)  # of the conversations made of the test split; 1: none
     max_conversations: int = 20  # each of `turns` cases, judged by text
     image_integrity: bool = True  # ask the alignment scorer for each unit of each picture
     resamples: int = Field(default=2_000, ge=200)  # of the bootstrap
@@ -61,7 +61,7 @@ class EvaluationSettings(Frozen):
 
 
 class PromotionSettings(Frozen):
-    """What a candidate must fulfil to become champion; compared with the champion, else with raw."""
+    """What a candidate must fulfil to become champion, compared with the champion or with raw."""
 
     not_worse: tuple[str, ...] = ("aesthetics", "preference", "alignment", "held_out", "integrity")
     # none of these may be worse: its interval must not lie below zero

@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from prefect import task
 
+from models.tis import TisIdentity
 from schemas.settings import home, load_settings
 from tasks.plan import Run, lake_of, new_run, now, one_row, plan_of
 from tasks.progress import begin
@@ -42,18 +44,23 @@ def open_build(run: Run) -> None:
         "recipes": one_row("recipes", **plan.recipe._asdict(), created_at=now()),
     }
     if plan.tis:
-        tables["tis_models"] = one_row(
-            "tis_models",
-            tis_id=plan.tis.tis_id,
-            name=plan.tis.name,
-            weights_hash=plan.tis.weights_hash,
-            settings=plan.tis.settings_json,
-            token_budget=plan.tis.token_budget,
-            created_at=now(),
-        )
+        tables["tis_models"] = tis_row(plan.tis)
     lake.append_all(tables)
     for scorer in plan.scorers:
         lake.append("scorers", one_row("scorers", **scorer._asdict(), created_at=now()))
+
+
+def tis_row(tis: TisIdentity) -> pa.Table:
+    """The row that names a text-to-image model."""
+    return one_row(
+        "tis_models",
+        tis_id=tis.tis_id,
+        name=tis.name,
+        weights_hash=tis.weights_hash,
+        settings=tis.settings_json,
+        token_budget=tis.token_budget,
+        created_at=now(),
+    )
 
 
 @task(name="count", persist_result=False, task_run_name="count-{stage}")

@@ -48,18 +48,27 @@ def until_done(
     Each row is worked on once: what fails is tried again by a later build.  Rows that another
     build holds are waited for: it commits them, or its claim lapses.
     """
-    lake, plan, key, done = lake_of(run), plan_of(run.settings), KEY[stage], 0
-    tried: set[str] = set()
+    lake, plan, key = lake_of(run), plan_of(run.settings), KEY[stage]
 
     def todo() -> list[Row]:
-        rows = lake.todo(stage, shard=(shard, of), **filters(run, stage)).to_pylist()
-        return [row for row in rows if row[key] not in tried]
+        return lake.todo(stage, shard=(shard, of), **filters(run, stage)).to_pylist()
 
-    while rows := todo():
-        with claimed(lake, stage, [row[key] for row in rows]) as mine:
-            ours = [row for row in rows if row[key] in mine]
+    return work_off(
+        lake, stage, lambda row: row[key], todo, lambda rows: work(lake, plan, rows)
+    )
+
+
+def work_off(
+    lake: Warehouse, stage: str, key: Callable[[Row], str], todo: Callable[[], list[Row]],
+    work: Callable[[list[Row]], int],
+) -> int:  # fmt: skip
+    """Claim and work on what `todo` lists until it lists nothing that was not tried here."""
+    done, tried = 0, set[str]()
+    while rows := [row for row in todo() if key(row) not in tried]:
+        with claimed(lake, stage, [key(row) for row in rows]) as mine:
+            ours = [row for row in rows if key(row) in mine]
             if ours:
-                done += work(lake, plan, ours)
+                done += work(ours)
                 tried |= mine
         if not ours:
             time.sleep(WAIT_S)

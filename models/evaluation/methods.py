@@ -51,6 +51,8 @@ class Answer(NamedTuple):
     latency_ms: float | None = None
 
 
+ANSWER_BATCH = 16  # conversations a call of the student; latency is the batch's share
+
 Answerer = Callable[[Sequence[Question]], list[Answer]]
 
 
@@ -182,37 +184,35 @@ def conversation(question: Question) -> list[dict[str, str]]:
 
 def student_answers(method: Method, student: StudentSettings) -> Answerer:
     """Greedy answers of a model, in batches."""
-    from models.train.policy import load_policy
-
-    policy = load_policy(str(method.folder), student)
-
-    def answer(questions: Sequence[Question]) -> list[Answer]:
-        started = time.perf_counter()
-        found = policy.rewrite([conversation(q) for q in questions])
-        each = (time.perf_counter() - started) * 1e3 / max(len(questions), 1)
-        return [_answer(rewrites[0], each) for rewrites in found]
-
-    return answer
+    samples = sample_answers(method, student, n=1)
+    return lambda questions: [answers[0] for answers in samples(questions)]
 
 
 def sample_answers(
-    method: Method, student: StudentSettings
+    method: Method, student: StudentSettings, n: int
 ) -> Callable[[Sequence[Question]], list[list[Answer]]]:
-    """The n samples of best_of_n to each question."""
+    """`n` answers of a model to each question: greedy for one, sampled for more."""
     from models.train.policy import load_policy
 
     policy, settings = load_policy(str(method.folder), student), method.settings
+    how = {"n": n, "temperature": settings.temperature, "seed": settings.seed} if n > 1 else {}
 
     def answer(questions: Sequence[Question]) -> list[list[Answer]]:
         started = time.perf_counter()
-        asked = [conversation(q) for q in questions]
-        found = policy.rewrite(
-            asked, n=settings.n, temperature=settings.temperature, seed=settings.seed
-        )
-        each = (time.perf_counter() - started) * 1e3 / max(len(questions) * settings.n, 1)
+        try:
+            found = policy.rewrite([conversation(question) for question in questions], **how)
+        except ModelError as error:  # one conversation that is too long fails its whole batch
+            if len(questions) == 1:
+                return [[Answer(None, str(error))] * n]
+            return [answers for question in questions for answers in answer([question])]
+        each = (time.perf_counter() - started) * 1e3 / max(len(questions) * n, 1)
         return [[_answer(rewrite, each) for rewrite in rewrites] for rewrites in found]
 
-    return answer
+    def in_batches(questions: Sequence[Question]) -> list[list[Answer]]:
+        starts = range(0, len(questions), ANSWER_BATCH)
+        return [a for start in starts for a in answer(questions[start : start + ANSWER_BATCH])]
+
+    return in_batches
 
 
 def _answer(rewrite: Any, latency_ms: float) -> Answer:

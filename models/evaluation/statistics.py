@@ -73,10 +73,12 @@ class Resampler:
             # Centred first: float32 sums of small differences around zero keep their digits.
             centred = np.where(there, per_case - mean, 0.0).astype(np.float32)
             weights = self.weights @ there.astype(np.float32)
-            draws = (self.weights @ centred) / weights
-        clusters = self._clusters_with(there)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            variance = np.nanvar(draws.astype(float), axis=0) * clusters / (clusters - 1)
+            draws = ((self.weights @ centred) / weights).astype(float)
+            known = np.isfinite(draws)  # a resample may hold no case that has a value
+            squares = np.where(known, draws, 0.0) ** 2
+            clusters = self._clusters_with(there)
+            # About the mean itself, not the draws': the same but for noise.
+            variance = squares.sum(axis=0) / known.sum(axis=0) * clusters / (clusters - 1)
         return mean, variance
 
     def _clusters_with(self, there: np.ndarray) -> np.ndarray:
@@ -109,7 +111,7 @@ def _invert(half: Callable[[np.ndarray], np.ndarray], distance: np.ndarray) -> n
     low, high = np.full(len(distance), -700.0), np.zeros(len(distance))  # of log p
     for _ in range(60):
         middle = (low + high) / 2
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             inside = half(np.exp(middle)) >= distance
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
     return np.where(distance == 0, 1.0, np.where(np.isfinite(distance), np.exp(low), np.nan))

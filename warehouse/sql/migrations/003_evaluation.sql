@@ -40,6 +40,8 @@ CREATE TABLE evaluations (
     dataset_version BIGINT,
     methods VARCHAR,
     models VARCHAR[],
+    asked_models VARCHAR[],
+    asked_cases VARCHAR,
     tis_ids VARCHAR[],
     scorer_ids VARCHAR[],
     seeds BIGINT[],
