@@ -161,10 +161,11 @@ def run_promote(
         if back:
             result = {"promoted": True, "champion": move_back(lake)["model_id"], "reasons": []}
         else:
+            from tasks.evaluation_plan import version_row
             from tasks.model_versions import resolve_model
 
             model_id = resolve_model(lake, home(), str(model)).model_id
-            if model_id is None:
+            if version_row(lake, model_id) is None:
                 raise ModelError(f"{model} is a folder; only model versions can be champion.")
             evaluation = latest_evaluation(lake, model_id)
             if force:

@@ -5,6 +5,7 @@ anything to do.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,10 +22,12 @@ from schemas.errors import SettingsError, SourceError
 from schemas.evaluation import MethodSettings
 from schemas.identity import content_id, split_of, tis_id
 from schemas.settings import Settings, TisSettings
+from tasks.model_versions import resolve_model
 from tasks.plan import Run, lake_of, new_run
 from warehouse import Warehouse
 
 Row = dict[str, Any]
+HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w.-]+)?$")
 ATTEMPTS = 3  # an answer that failed so often (an endpoint was down) is given up
 
 
@@ -165,9 +168,9 @@ def _model(lake: Warehouse, run: EvaluationRun, settings: MethodSettings) -> Mod
         return model_folder(settings.model)
     if settings.kind not in ("model", "best_of_n") or not settings.model:
         return None
-    from tasks.model_versions import resolve_model
-
-    version = resolve_model(lake, Path(run.home), settings.model)
+    if HUB_ID.match(settings.model) and not Path(settings.model).exists():
+        return model_folder(settings.model)
+    version = resolve_model(lake, Path(run.home), settings.model, run.settings.student)
     row = version_row(lake, version.model_id)
     if row is None:
         return model_folder(str(version.folder))

@@ -3,7 +3,7 @@
     resolve_model(lake, home(), "latest").folder
 
 Free of Prefect and torch, so the command line can ask.  Left out: what made the model (the flows),
-and aliases such as `champion`, which an evaluation gives.
+and what moves the alias `champion` (`tasks.promoting`).
 """
 
 import json
@@ -19,7 +19,10 @@ from tasks.plan import one_row
 from warehouse import Warehouse
 
 _ROWS = "FROM model_versions ORDER BY trained_at DESC, model_id"
-_KINDS = '"latest", "base", the first digits of a model id, or the folder of a checkpoint'
+_CHAMPION = """
+SELECT model_id FROM aliases WHERE alias = 'champion' ORDER BY moved_at DESC LIMIT 1
+"""
+_KINDS = '"champion", "latest", "base", the first digits of a model id, or the folder of a checkpoint'
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,19 @@ class ModelVersion:
 def resolve_model(
     lake: Warehouse, home: Path, name: str, student: StudentSettings | None = None
 ) -> ModelVersion:
-    """The model that `name` means: "latest", "base" (of `student`), an id's prefix, or a folder.
+    """The model that `name` means: "champion" (where the alias points), "latest", "base" (of
+    `student`), an id's prefix, or a folder.
 
     Raises ModelError that lists what there is, or says that a registered folder is gone.
     """
     if name == "base":
         return of_folder((student or StudentSettings()).base)
     rows = lake.query(_ROWS).to_pylist()
+    if name == "champion":
+        moved = lake.query(_CHAMPION).column(0).to_pylist()
+        if not moved:
+            raise ModelError("No model is champion yet: `diffchat promote MODEL` makes one.")
+        name = moved[0]
     if name == "latest":
         sound = [row for row in rows if row["status"] == "ok"]
         if not sound:

@@ -1,0 +1,59 @@
+"""A small evaluation on the shipped models, made once for the tests that look at it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.app.conftest import ROOT
+from tests.models.train.miniatures import student
+
+CASES = (
+    {"prompt": "a red car in a meadow", "instruction": "make the car blue", "target": "a blue car in a meadow"},
+    {"prompt": "two birds at sunset", "instruction": "add a house", "target": "two birds and a house at sunset"},
+    {"prompt": "a cat", "instruction": "put it in the desert", "target": "a cat in the desert"},
+    {"prompt": "<script>alert(1)</script> a boat at sea", "instruction": "<img src=x onerror=alert(2)> make it night"},
+    {"prompt": "a white mushroom", "instruction": "remove </script><b>nothing</b>", "target": "a white mushroom"},
+    {"prompt": "a purple flower", "instruction": "golden light", "target": "a purple flower, golden light"},
+)  # fmt: skip
+
+
+def run(home: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess:
+    environment = os.environ | {"DIFFCHAT_HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", *words], cwd=ROOT, env=environment,
+        capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def methods(folder: Path) -> str:
+    """The baselines, a miniature student, its best of two, and an endpoint that is down."""
+    model = str(folder / "student")
+    return json.dumps(
+        [
+            {"kind": "raw"},
+            {"kind": "pasted"},
+            {"kind": "teacher"},
+            {"kind": "model", "model": model, "name": "miniature"},
+            {"kind": "best_of_n", "model": model, "n": 2, "name": "best of two"},
+            {"kind": "endpoint", "model": "gone", "base_url": "http://127.0.0.1:9/v1"},
+        ]
+    )
+
+
+def words(folder: Path) -> list[str]:
+    """`diffchat evaluate` and its options for the cases above."""
+    table = methods(folder).replace('":', '" =')  # JSON to TOML's inline tables
+    return [
+        "evaluate", "--cases", str(folder / "cases.jsonl"),
+        "--set", f"evaluation.methods={table}", "--set", "evaluation.seeds=[7]",
+        "--set", "student.max_new_tokens=12", "--set", "evaluation.resamples=400",
+    ]  # fmt: skip
+
+
+def prepare(folder: Path) -> None:
+    student(folder / "student", context=512)
+    (folder / "cases.jsonl").write_text("\n".join(map(json.dumps, CASES)) + "\n")
