@@ -157,7 +157,9 @@ def voting_app(ballot: Ballot) -> Any:
         return page_html()
 
     @app.get("/next")
-    def next_pair(voter: str = Query(min_length=1, max_length=60)) -> Row:
+    def next_pair(response: Response, voter: str = Query(min_length=1, max_length=60)) -> Row:
+        # A browser that goes back would otherwise show what it was answered before.
+        response.headers["Cache-Control"] = "no-store"
         return ballot.next(voter.strip())
 
     @app.post("/vote")

@@ -28,7 +28,7 @@ from warehouse import Warehouse
 
 Row = dict[str, Any]
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w.-]+)?$")
-ATTEMPTS = 3  # an answer that failed so often (an endpoint was down) is given up
+ATTEMPTS = 2  # an answer that failed so often (an endpoint was down) is given up
 
 
 class EvaluationRun(Run):

@@ -23,7 +23,7 @@ from models.evaluation.metrics import (
     image_integrity,
     text_metrics,
 )
-from models.evaluation.people import agreement, bradley_terry, metric_agreement, tallies
+from models.evaluation.people import agreement, bradley_terry, metric_agreement, tallies, win_rates
 from models.evaluation.summary import NAMES, Column, Observed, Row, summarise, turn_table
 from models.tis import load_token_counter
 from reports.evaluation_page import evaluation_page
@@ -257,13 +257,11 @@ def people(lake: Warehouse, plan: EvaluationPlan, found: Gathered) -> Row:
     named = [v | {"first_method": ids[v["first_method"]], "second_method": ids[v["second_method"]]}
              for v in votes]  # fmt: skip
     counts = tallies(named)
+    clusters = {case["case_id"]: case["cluster_id"] for case in plan.cases}
     strengths = bradley_terry(counts) if counts else {}
     return {
         "votes": len(votes),
-        "tallies": [
-            {"method": a, "baseline": b} | {k: tally[k] for k in ("first", "tie", "second")}
-            for (a, b), tally in sorted(counts.items())
-        ],
+        "tallies": win_rates(named, clusters, plan.run.settings.evaluation),
         "ranking": [{"method": name, "strength": value}
                     for name, value in sorted(strengths.items(), key=lambda item: -item[1])],
         "agreement": agreement(votes),

@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from models.evaluation.statistics import Resampler
+from schemas.evaluation import EvaluationSettings
+
 CODES = {"first": 1, "tie": 0, "second": -1}
 
 
@@ -27,6 +30,31 @@ def tallies(votes: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Counter
     for vote in judged(votes):
         found[vote["first_method"], vote["second_method"]][vote["choice"]] += 1
     return dict(found)
+
+
+def win_rates(
+    votes: Sequence[Mapping[str, Any]], clusters: Mapping[str, str], settings: EvaluationSettings
+) -> list[dict[str, Any]]:
+    """Win/tie/lose of each pair of methods, the win rate (a tie is half a win) with its interval.
+
+    `clusters` is case id → root prompt: votes on one prompt are resampled together.
+    """
+    rows = []
+    for (first, second), tally in sorted(tallies(votes).items()):
+        of_pair = [v for v in judged(votes)
+                   if (v["first_method"], v["second_method"]) == (first, second)]  # fmt: skip
+        wins = np.array([CODES[vote["choice"]] / 2 for vote in of_pair])
+        resampler = Resampler([clusters[vote["case_id"]] for vote in of_pair], settings.resamples,
+                              settings.bootstrap_seed, settings.confidence)  # fmt: skip
+        found = resampler.estimate(wins[None, :, None])
+        bounds = [None if np.isnan(end[0]) else float(np.clip(end[0] + 0.5, 0, 1))
+                  for end in (found.low, found.high)]  # fmt: skip
+        rows.append(
+            {"method": first, "baseline": second, "first": tally["first"], "tie": tally["tie"],
+             "second": tally["second"], "win_rate": float(found.mean[0] + 0.5),
+             "low": bounds[0], "high": bounds[1]}
+        )  # fmt: skip
+    return rows
 
 
 def bradley_terry(

@@ -92,11 +92,11 @@ class Resampler:
         clusters: np.ndarray,
         cases: np.ndarray,
     ) -> Estimate:
-        from scipy import stats
+        from scipy import special  # `scipy.stats` would take a second to import
 
         def half(p: np.ndarray) -> np.ndarray:
             """Half the width of the interval that leaves out `p`."""
-            reach = [stats.t.isf(p / 2, freedom) ** 2 * variance for variance, freedom in parts]
+            reach = [special.stdtrit(freedom, p / 2) ** 2 * error for error, freedom in parts]
             return np.sqrt(sum(reach))
 
         width = half(np.full(len(mean), 1 - self.confidence))

@@ -13,7 +13,9 @@ from models.evaluation.people import (
     krippendorff_alpha,
     metric_agreement,
     tallies,
+    win_rates,
 )
+from schemas.evaluation import EvaluationSettings
 
 # Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), example C: four observers.
 OBSERVERS = (
@@ -87,3 +89,14 @@ def test_metrics_are_asked_whether_they_prefer_what_people_preferred():
         {"metric": "good", "agrees": 1.0, "judgements": 2},
         {"metric": "bad", "agrees": 0.25, "judgements": 2},
     ]
+
+
+def test_win_rates_have_intervals_by_prompt():
+    votes = [
+        vote(str(i), voter, "first" if i % 4 else "second") | {"case_id": str(i)}
+        for i in range(40) for voter in ("ann", "bob")
+    ]  # fmt: skip
+    clusters = {str(i): f"root {i // 2}" for i in range(40)}
+    [row] = win_rates(votes, clusters, EvaluationSettings())
+    assert (row["first"], row["second"], row["win_rate"]) == (60, 20, 0.75)
+    assert 0.6 < row["low"] < 0.75 < row["high"] < 0.9
