@@ -11,6 +11,7 @@ from typing import Any
 
 from app.build import run_build
 from app.console import console
+from app.evaluation import demo_report
 from app.train import run_sft
 from models.weights import PROJECT
 from schemas.settings import load_settings
@@ -30,6 +31,7 @@ def run_demo(small: bool, changes: dict[str, Any]) -> None:
     if (PROJECT / load_settings("embedded", changes).student.base).is_dir():
         console.print("\n[bold]Fine-tuning the student[/] on what was published\n")
         run_sft("embedded", changes)
+    demo_report(changes)
     console.print(f"\nThat took {time.monotonic() - started:.0f} s. Try next:\n")
     for command, what in NEXT:
         console.print(f"  [cyan]{command}[/]", soft_wrap=True)  # a line to copy
@@ -42,6 +44,7 @@ NEXT = (
         'FROM instructpe ORDER BY preference_gain DESC LIMIT 5"',
         "the pairs whose pictures gained most",
     ),
+    (".venv/bin/diffchat vote", "judge pairs of the report's pictures yourself, blind"),
     (".venv/bin/diffchat export my-instructpe", "the dataset as a Hugging Face folder"),
     (
         ".venv/bin/diffchat build --decide-only --set decide.looks_min_aesthetic_gain=0.1",

@@ -50,6 +50,29 @@ def evaluated(
     return result | {"seconds": round(time.monotonic() - started, 1)}
 
 
+DEMO_CASES = {
+    "evaluation.max_cases": 24,
+    "evaluation.seeds": [100],
+    "evaluation.max_conversations": 6,
+}
+
+
+def demo_report(changes: dict[str, Any]) -> None:
+    """The last step of the demo: what it built and trained, on a few dozen cases, as a report."""
+    from warehouse import Warehouse
+
+    settings = load_settings("embedded", changes)
+    with Warehouse.open(settings.warehouse, home()) as lake:
+        cases = lake.query("SELECT count(*) AS n FROM instructpe WHERE split = 'test'")
+        trained = lake.query("SELECT count(*) AS n FROM model_versions WHERE status = 'ok'")
+    if not cases.column("n")[0].as_py():
+        note("No prompt of this small dataset fell into its test split: there is nothing to judge.")
+        return
+    models = ["latest"] if trained.column("n")[0].as_py() else []
+    console.print("\n[bold]Evaluate and report[/]: the same cases and seeds for every method\n")
+    show(evaluated("embedded", DEMO_CASES | changes, models, None, bars=True))
+
+
 def _environment() -> None:
     from app.prefect_stack import in_process_environment
 
@@ -191,7 +214,9 @@ def run_promote(
     note(f"{word}{': ' + said if said else ''}. Champion: {result['champion'] or 'none'}")
 
 
-def run_retrain(profile: str, changes: dict[str, Any], build: bool, rl: bool, as_json: bool) -> None:
+def run_retrain(
+    profile: str, changes: dict[str, Any], build: bool, rl: bool, as_json: bool
+) -> None:
     """The flow `retrain` in this process; what each step did."""
     started = time.monotonic()
     load_settings(profile, changes)

@@ -18,6 +18,7 @@ from flows.evaluate import evaluate
 from flows.train_rl import train_rl
 from flows.train_sft import train_sft
 from tasks.evaluating import resolve_evaluation
+from tasks.opening import resolve, up_to_date
 from tasks.promoting import contenders, promote
 
 
@@ -37,7 +38,7 @@ def retrain(
         rl: train by reinforcement learning after SFT.
     """
     steps: dict[str, Any] = {}
-    if build:
+    if build and not up_to_date(resolve(profile, overrides, False)):
         steps["build"] = build_instructpe(profile, overrides)
     steps["sft"] = train_sft(profile, overrides)
     candidate = steps["sft"]["model_id"]
@@ -48,7 +49,5 @@ def retrain(
     names = contenders(run, candidate)
     steps["evaluate"] = evaluate(profile, overrides, names)
     steps["promote"] = promote(run, steps["evaluate"]["evaluation_id"], candidate)
-    worked = [name for name in steps if steps[name].get("new", True)]
-    if not steps["promote"]["promoted"] and "promote" in worked:
-        worked.remove("promote")
+    worked = [name for name in steps if steps[name].get("new", False)]
     return steps | {"candidate": candidate, "worked": worked}

@@ -31,7 +31,9 @@ def evaluation_page(summary: Row, cases: Sequence[Row]) -> str:
         return len(specs) - 1
 
     sections = {
-        "differences": [chart(s) for s in charts.differences(main_rows(summary, "against"), labels)],
+        "differences": [
+            chart(s) for s in charts.differences(main_rows(summary, "against"), labels)
+        ],
         "outcomes": [chart(s) for s in _outcomes(summary, labels)],
         "kinds": [chart(s) for s in _kinds(summary, labels)],
         "turns": [chart(s) for s in _turns(summary)],
@@ -75,8 +77,16 @@ def changes(older: Row, newer: Row) -> list[dict[str, Any]]:
             continue
         known = None not in (row["low"], row["high"], old["low"], old["high"])
         clear = known and (row["low"] > old["high"] or row["high"] < old["low"])
-        rows.append({"method": row["method"], "metric": row["metric"], "before": old["mean"],
-                     "after": row["mean"], "change": row["mean"] - old["mean"], "clear": clear})  # fmt: skip
+        rows.append(
+            {
+                "method": row["method"],
+                "metric": row["metric"],
+                "before": old["mean"],
+                "after": row["mean"],
+                "change": row["mean"] - old["mean"],
+                "clear": clear,
+            }
+        )
     return sorted(rows, key=lambda row: not row["clear"])
 
 
@@ -166,7 +176,7 @@ def vega() -> str:
     """The JavaScript that draws the charts: vega, vega-lite and vega-embed in one bundle."""
     import vl_convert
 
-    return vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    return vl_convert.javascript_bundle(None).replace("</script", "<\\/script")
 
 
 def _template(name: str) -> Any:

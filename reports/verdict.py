@@ -37,7 +37,9 @@ def _headline(summary: Row, columns: Sequence[Row]) -> str:
         better = sum(r["verdict"] == "better" for r in rows)
         worse = sum(r["verdict"] == "worse" for r in rows)
         fired = sum(a["fired"] for a in summary["alarms"] if a["method"] == column["name"])
-        said = f"{column['name']}: {better} better, {worse} worse, {len(rows) - better - worse} even"
+        said = (
+            f"{column['name']}: {better} better, {worse} worse, {len(rows) - better - worse} even"
+        )
         parts.append(said + (f", {fired} alarms" if fired else ""))
     return f"Against the raw prompt, on {cases}. {'; '.join(parts)}."
 
@@ -49,7 +51,9 @@ def _of_column(summary: Row, name: str, labels: Mapping[str, str]) -> list[dict[
         found = [row for row in rows if row["verdict"] == word]
         if found:
             said = "; ".join(f"{labels[row['metric']]} {interval(row)}" for row in found)
-            points.append({"tone": tone, "text": f"{name} is {word} than the raw prompt in {said}."})
+            points.append(
+                {"tone": tone, "text": f"{name} is {word} than the raw prompt in {said}."}
+            )
     if rows and not points:
         text = f"{name}: no difference to the raw prompt that these cases can show."
         points.append({"tone": "even", "text": text})
@@ -76,10 +80,13 @@ def interval(row: Row, name: str = "difference") -> str:
 
 def _failures(summary: Row) -> list[dict[str, str]]:
     return [
-        {"tone": "bad", "text": f"{row['method']} left {row['failed']} of {row['of']} cases without "
-                                f"an answer: {row['error']}"}
+        {
+            "tone": "bad",
+            "text": f"{row['method']} left {row['failed']} of {row['of']} cases without an "
+            f"answer: {row['error']}",
+        }
         for row in summary["failures"]
-    ]  # fmt: skip
+    ]
 
 
 def _cautions(summary: Row) -> list[dict[str, str]]:
@@ -91,9 +98,11 @@ def _cautions(summary: Row) -> list[dict[str, str]]:
     if single:
         notes.append(f"One training seed of {', '.join(single)}: another seed may differ by more "
                      "than these intervals, which are about cases alone.")  # fmt: skip
-    if any(c["kind"] == "teacher" for c in summary["columns"]) and summary.get("from_dataset", True):
-        notes.append("The teacher's targets were accepted by the preference and aesthetic scorers, "
-                     "on other seeds: its gains in these are selected, its held-out gain is not.")  # fmt: skip
+    if summary["from_dataset"] and any(c["kind"] == "teacher" for c in summary["columns"]):
+        notes.append(
+            "The teacher's targets were accepted by the preference and aesthetic scorers, on "
+            "other seeds: its gains in these are selected, its held-out gain is not."
+        )
     if len(summary["tis"]) == 1:
         notes.append("One text-to-image model: nothing is said here about transfer to another.")
     return [{"tone": "note", "text": text} for text in notes]

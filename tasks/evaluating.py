@@ -123,7 +123,9 @@ def _answer(
     lake: Warehouse, plan: EvaluationPlan, method: Method, answerer: Any, cases: list[Row]
 ) -> int:
     """Ask the cases of one turn and commit what came; a case whose turn before failed fails."""
-    have = outputs_of(lake, method.method_id, plan) if any(c["parent_case_id"] for c in cases) else {}
+    have = (
+        outputs_of(lake, method.method_id, plan) if any(c["parent_case_id"] for c in cases) else {}
+    )
     asked: list[tuple[Row, Question]] = []
     answers: list[tuple[Row, Answer]] = []
     for case in cases:
@@ -170,9 +172,7 @@ def _commit(lake: Warehouse, answers: list[tuple[str, Row, Answer]]) -> int:
         | said._asdict()
         for method_id, case, said in answers
     ]
-    return lake.append(
-        "evaluation_outputs", pa.Table.from_pylist(rows, schema=EVALUATION_OUTPUTS)
-    )
+    return lake.append("evaluation_outputs", pa.Table.from_pylist(rows, schema=EVALUATION_OUTPUTS))
 
 
 def _sample(lake: Warehouse, plan: EvaluationPlan, method: Method) -> int:
@@ -246,7 +246,9 @@ GROUP BY ALL
 """
 
 
-def _edit(lake: Warehouse, plan: EvaluationPlan, method: Method, tis_id: str, rows: list[Row]) -> int:
+def _edit(
+    lake: Warehouse, plan: EvaluationPlan, method: Method, tis_id: str, rows: list[Row]
+) -> int:
     """Edit the raw prompts' pictures of the same seeds; without one, the edit fails and says so."""
     editor, done = loaded_editor(method.settings.model_dump_json()), 0
     seeds = list(plan.run.settings.evaluation.seeds)
@@ -271,7 +273,9 @@ def _edit_batch(
     for row in batch:
         sha = shas.get((edit_parts(row["prompt"])[0], row["seed"]))
         if sha is None:
-            records.append(render_record(row, tis_id, error="the raw prompt has no picture to edit"))
+            records.append(
+                render_record(row, tis_id, error="the raw prompt has no picture to edit")
+            )
         else:
             ready.append((row, _opened(lake, sha)))
     if not ready:
@@ -379,9 +383,11 @@ def _chosen(lake: Warehouse, plan: EvaluationPlan, method: Method) -> dict[str, 
         "seeds": list(plan.run.settings.evaluation.seeds),
         "scorers": [scorer for scorer in scorers if scorer],
     }).to_pylist()  # fmt: skip
-    values = {name: [r["value"] for r in rows if r["value"] is not None
-                     and scorers.get(r["scorer_id"]) == name] for name in scorers.values()}  # fmt: skip
-    sigma = {name: float(np.std(found)) or 1.0 for name, found in values.items() if found}
+    known = [row for row in rows if row["value"] is not None]
+    sigma = {
+        name: float(np.std([r["value"] for r in known if r["scorer_id"] == scorer] or [0])) or 1.0
+        for scorer, name in scorers.items()
+    }
     samples: dict[str, dict[str, Row]] = {}
     for row in rows:
         units = [Unit(u["role"], u["text"]) for u in row["units"]]

@@ -218,6 +218,7 @@ def summary_of(lake: Warehouse, plan: EvaluationPlan, found: Gathered) -> Row:
     summary = summarise(found.observed, found.columns, found.single, found.prompts, settings)
     summary |= {
         "evaluation_id": evaluation_id(lake, plan),
+        "from_dataset": plan.dataset_version is not None,
         "tis": [tis.name for tis in plan.tis],
         "columns": [
             {"name": c.name, "kind": c.kind, "seeds": len(c.members),

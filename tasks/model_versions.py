@@ -22,7 +22,9 @@ _ROWS = "FROM model_versions ORDER BY trained_at DESC, model_id"
 _CHAMPION = """
 SELECT model_id FROM aliases WHERE alias = 'champion' ORDER BY moved_at DESC LIMIT 1
 """
-_KINDS = '"champion", "latest", "base", the first digits of a model id, or the folder of a checkpoint'
+_KINDS = (
+    '"champion", "latest", "base", the first digits of a model id, or the folder of a checkpoint'
+)
 
 
 @dataclass(frozen=True)

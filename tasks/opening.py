@@ -10,7 +10,7 @@ from prefect import task
 
 from models.tis import TisIdentity
 from schemas.settings import home, load_settings
-from tasks.plan import Run, lake_of, new_run, now, one_row, plan_of
+from tasks.plan import Run, lake_of, new_run, now, one_row, pending, plan_of
 from tasks.progress import begin
 from tasks.shards import filters
 
@@ -69,6 +69,13 @@ def count(run: Run, stage: str) -> int:
     rows = lake_of(run).count_todo(stage, **filters(run, stage))
     begin(stage, rows)
     return rows
+
+
+@task(name="up-to-date", persist_result=False)
+def up_to_date(run: Run) -> bool:
+    """Whether a build would do nothing: a version stands and no stage has a to-do."""
+    lake = lake_of(run)
+    return lake.latest() is not None and not any(pending(lake, plan_of(run.settings)).values())
 
 
 def code_revision() -> str:

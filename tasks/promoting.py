@@ -18,6 +18,7 @@ from tasks.plan import lake_of, now, one_row
 from warehouse import Warehouse
 
 CHAMPION = "champion"
+BACK = "moved back"
 Row = dict[str, Any]
 
 
@@ -60,11 +61,10 @@ def move_back(lake: Warehouse) -> Row:
         elif not stack or stack[-1] != row["model_id"]:
             stack.append(row["model_id"])
     if len(stack) < 2:
-        raise ModelError("There is no earlier champion to go back to: `champion` moved once or never.")
+        raise ModelError(
+            "There is no earlier champion to go back to: `champion` moved once or never."
+        )
     return move(lake, stack[-2], f"{BACK} from {stack[-1][:12]}")
-
-
-BACK = "moved back"
 
 
 def judge_candidate(
@@ -112,12 +112,14 @@ def promote(run: EvaluationRun, evaluation_id: str, model_id: str) -> Row:
     """Move `champion` to a candidate that fulfils the rules, else leave it; says why."""
     lake = lake_of(run)
     if champion(lake) == model_id:
-        return {"promoted": False, "champion": model_id, "reasons": ["it is the champion already"]}
+        reasons = ["it is the champion already"]
+        return {"promoted": False, "new": False, "champion": model_id, "reasons": reasons}
     decision = judge_candidate(lake, evaluation_id, model_id, run.settings.promotion)
     if decision.promoted:
         move(lake, model_id, "; ".join(decision.reasons), evaluation_id)
     return {
         "promoted": decision.promoted,
+        "new": decision.promoted,
         "champion": champion(lake),
         "reasons": list(decision.reasons),
     }

@@ -132,9 +132,7 @@ def _history(row: Mapping[str, Any], by_id: Mapping[str, Any]) -> tuple[list[Row
     """Turns before `row`, oldest first, and the prompt that they began with."""
     history: list[Row] = []
     while (parent := by_id.get(row["parent_triple_id"])) is not None:
-        history.insert(
-            0, {"instruction": parent["instruction"], "prompt": parent["target_prompt"]}
-        )
+        history.insert(0, {"instruction": parent["instruction"], "prompt": parent["target_prompt"]})
         row = parent
     return history, row["raw_prompt"]
 
@@ -251,7 +249,9 @@ def _jsonl(path: Path, text: str) -> list[tuple[int, Row]]:
         except ValueError as error:
             raise SourceError(f"{path}, line {number} is not JSON: {error}.") from None
         if not isinstance(row, dict):
-            raise SourceError(f"{path}, line {number}: a JSON object is needed, {line[:40]!r} is none.")
+            raise SourceError(
+                f"{path}, line {number}: a JSON object is needed, {line[:40]!r} is none."
+            )
         rows.append((number, row))
     return rows
 

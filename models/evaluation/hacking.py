@@ -88,8 +88,8 @@ def alarms(
     style, usual = own["style_words"], other["style_words"]
     add("modifier stuffing", style, usual, f"over {reference} + {STUFFED}", style > usual + STUFFED)
     word, share = most_repeated(prompts, asked)
-    add(f"same modifier{f': {word}' if word else ''}", share, 0.0, f"over {REPEATED:.0%} of prompts",
-        share > REPEATED)  # fmt: skip
+    label = f"same modifier: {word}" if word else "same modifier"
+    add(label, share, 0.0, f"over {REPEATED:.0%} of prompts", share > REPEATED)
     for name, label, sign in (
         ("saturation", "saturation", 1),
         ("centred", "centred subject", 1),

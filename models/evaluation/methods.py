@@ -79,7 +79,7 @@ class ModelRef(NamedTuple):
 
 
 def model_folder(name: str) -> ModelRef:
-    """A folder or hub id that is no model version of ours.  Raises ModelError if it is not there."""
+    """A folder or hub id that is no model version of ours.  Raises ModelError without weights."""
     folder = resolve(name, HUB_PATTERNS)
     if not folder.is_dir() or not weight_files(folder):
         raise ModelError(f"{folder} holds no weights (*.safetensors): give a model's folder.")

@@ -9,6 +9,7 @@ Leaves out: means and intervals (`statistics`), detectors of reward hacking (`ha
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,10 +83,8 @@ def style_words(prompt: str) -> int:
 
 def distinct_bigrams(prompts: Sequence[str]) -> float:
     """Share of two-word sequences that are different (Li et al. 2016); NaN for none."""
-    pairs = [
-        pair for text in prompts
-        for words in [re.findall(r"\w+", text.lower())] for pair in zip(words, words[1:], strict=False)
-    ]  # fmt: skip
+    words = [re.findall(r"\w+", text.lower()) for text in prompts]
+    pairs = [pair for text in words for pair in pairwise(text)]
     return len(set(pairs)) / len(pairs) if pairs else float("nan")
 
 

@@ -87,7 +87,7 @@ def bradley_terry(
 
 
 def cohen_kappa(one: Sequence[Any], two: Sequence[Any]) -> float | None:
-    """Agreement of two voters on the same items beyond chance; None where chance is all there is."""
+    """Agreement of two voters on the same items beyond chance; None where all is chance."""
     if len(one) != len(two):
         raise ValueError(f"{len(one)} judgements but {len(two)}: they must be of the same items.")
     if not one:
@@ -103,14 +103,14 @@ def krippendorff_alpha(items: Sequence[Sequence[Any]]) -> float | None:
 
     None where fewer than two judgements meet on any item, or all judgements are the same.
     """
-    together: Counter[tuple[Any, Any]] = Counter()
+    together: dict[tuple[Any, Any], float] = defaultdict(float)
     for values in items:
         if len(values) > 1:
             for i, a in enumerate(values):
                 for j, b in enumerate(values):
                     if i != j:
                         together[a, b] += 1 / (len(values) - 1)
-    totals: Counter[Any] = Counter()
+    totals: dict[Any, float] = defaultdict(float)
     for (a, _), count in together.items():
         totals[a] += count
     n = sum(totals.values())

@@ -51,9 +51,7 @@ def load_rewriter(method: Method, max_new_tokens: int) -> Answerer:
     return answer
 
 
-def _generate(
-    model: Any, tokenizer: Any, form: str, prompts: list[str], most: int
-) -> list[Answer]:
+def _generate(model: Any, tokenizer: Any, form: str, prompts: list[str], most: int) -> list[Answer]:
     import torch
 
     started = time.perf_counter()
@@ -69,7 +67,11 @@ def _generate(
         kept = [int(i) for i in ids if int(i) != tokenizer.pad_token_id]
         finished = len(kept) < most or kept[-1] == tokenizer.eos_token_id
         text = tokenizer.decode(kept, skip_special_tokens=True).strip()
-        text = f"{prompt}{', ' if text and text[0].isalnum() else ''}{text}" if form == "plain" else text
+        text = (
+            f"{prompt}{', ' if text and text[0].isalnum() else ''}{text}"
+            if form == "plain"
+            else text
+        )
         error = None if text else "the rewriter wrote nothing"
         answers.append(Answer(text or None, error, finished, len(kept), each))
     return answers

@@ -34,7 +34,9 @@ class Resampler:
     """The resamples of one evaluation: `weights` is (B, N), how often each case was drawn."""
 
     def __init__(self, clusters: Sequence[str], resamples: int, seed: int, confidence: float):
-        names, index = np.unique(np.asarray(clusters, dtype=object).astype(str), return_inverse=True)
+        names, index = np.unique(
+            np.asarray(clusters, dtype=object).astype(str), return_inverse=True
+        )
         self.index = index
         self.clusters = len(names)
         self.confidence = confidence

@@ -9,14 +9,18 @@ from pathlib import Path
 from tests.app.conftest import ROOT
 from tests.models.train.miniatures import student
 
-CASES = (
-    {"prompt": "a red car in a meadow", "instruction": "make the car blue", "target": "a blue car in a meadow"},
-    {"prompt": "two birds at sunset", "instruction": "add a house", "target": "two birds and a house at sunset"},
-    {"prompt": "a cat", "instruction": "put it in the desert", "target": "a cat in the desert"},
-    {"prompt": "<script>alert(1)</script> a boat at sea", "instruction": "<img src=x onerror=alert(2)> make it night"},
-    {"prompt": "a white mushroom", "instruction": "remove </script><b>nothing</b>", "target": "a white mushroom"},
-    {"prompt": "a purple flower", "instruction": "golden light", "target": "a purple flower, golden light"},
-)  # fmt: skip
+ROWS = (  # prompt, instruction, target or None
+    ("a red car in a meadow", "make the car blue", "a blue car in a meadow"),
+    ("two birds at sunset", "add a house", "two birds and a house at sunset"),
+    ("a cat", "put it in the desert", "a cat in the desert"),
+    ("<script>alert(1)</script> a boat at sea", "<img src=x onerror=alert(2)> make it night", None),
+    ("a white mushroom", "remove </script><b>nothing</b>", "a white mushroom"),
+    ("a purple flower", "golden light", "a purple flower, golden light"),
+)
+CASES = [
+    {"prompt": prompt, "instruction": instruction} | ({"target": target} if target else {})
+    for prompt, instruction, target in ROWS
+]
 
 
 def run(home: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess:

@@ -74,14 +74,14 @@ def look(page_path: Path, size: tuple[int, int], picture: Path):
     """What a browser says of a page: messages, requests, width, charts, pictures."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": size[0], "height": size[1]})
         said, asked = [], []
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: (said.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        page.on(
+            "dialog", lambda dialog: (said.append(f"dialog {dialog.message}"), dialog.dismiss())
+        )
         page.on("request", lambda request: asked.append(request.url))
         page.goto(page_path.as_uri())
         page.wait_for_selector("body[data-drawn]", timeout=60_000)
@@ -163,9 +163,7 @@ def wait_done(page, count: int) -> None:
 def test_two_voters_with_reload_double_click_and_back_lose_and_double_nothing(result):
     playwright = pytest.importorskip("playwright.sync_api")
     with Page(result) as site, playwright.sync_playwright() as p:
-        browser = p.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         people = {}
         for name in ("ann", "bob"):
             page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
@@ -182,7 +180,9 @@ def test_two_voters_with_reload_double_click_and_back_lose_and_double_nothing(re
         bob.wait_for_function("Number(document.body.dataset.done) >= 1")
         bob.wait_for_timeout(500)
         done = int(bob.evaluate("document.body.dataset.done"))
-        assert len({vote["pair_id"] for vote in site.votes("bob")}) == len(site.votes("bob")) == done
+        assert (
+            len({vote["pair_id"] for vote in site.votes("bob")}) == len(site.votes("bob")) == done
+        )
         ann.reload()
         wait_done(ann, 1)
         seen = ann.evaluate("document.body.dataset.pair")

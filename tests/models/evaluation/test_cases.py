@@ -48,7 +48,7 @@ def test_csv_and_jsonl_say_the_same(tmp_path):
         ("not json", "line 1 is not JSON"),
         ('["a cat", "add a hat"]', "a JSON object is needed"),
         ("", "holds no case"),
-        ('{"prompt": "a", "instruction": "b", "units": [{"role": "paint", "text": "c"}]}', "'paint'"),
+        ('{"prompt": "a", "instruction": "b", "units": [{"role": "no", "text": "c"}]}', "'no'"),
         ('{"prompt": "a", "instruction": "b", "units": ["c"]}', "units must look like"),
         ('{"prompt": "a", "instruction": "b", "edit_kind": "magic"}', "'magic'"),
         (json.dumps({"prompt": "x" * 1_000_000, "instruction": "b"}), "1,000,000 characters"),
