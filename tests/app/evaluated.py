@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.app.conftest import ROOT
+from tests.models.evaluation.miniatures import instruct_pix2pix
 from tests.models.train.miniatures import student
 
 ROWS = (  # prompt, instruction, target or None
@@ -43,6 +44,7 @@ def methods(folder: Path) -> str:
             {"kind": "teacher"},
             {"kind": "model", "model": model, "name": "miniature"},
             {"kind": "best_of_n", "model": model, "n": 2, "name": "best of two"},
+            {"kind": "edit", "model": str(folder / "editor"), "steps": 2, "name": "edited"},
             {"kind": "endpoint", "model": "gone", "base_url": "http://127.0.0.1:9/v1"},
         ]
     )
@@ -60,4 +62,5 @@ def words(folder: Path) -> list[str]:
 
 def prepare(folder: Path) -> None:
     student(folder / "student", context=512)
+    instruct_pix2pix(folder / "editor")
     (folder / "cases.jsonl").write_text("\n".join(map(json.dumps, CASES)) + "\n")

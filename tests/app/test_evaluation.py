@@ -31,7 +31,8 @@ def result(folder) -> dict:
 def test_every_method_has_a_column_and_one_that_is_down_says_so(result):
     assert result["new"]
     assert [column["name"] for column in result["columns"]] == [
-        "raw", "raw + instruction", "teacher", "miniature", "best of two", "endpoint gone",
+        "raw", "raw + instruction", "teacher", "miniature", "best of two", "edited",
+        "endpoint gone",
     ]  # fmt: skip
     [down] = [row for row in result["failures"] if row["method"] == "endpoint gone"]
     assert (down["failed"], down["of"]) == (6, 6)
@@ -40,7 +41,8 @@ def test_every_method_has_a_column_and_one_that_is_down_says_so(result):
     means = {(row["method"], row["metric"]): row for row in summary["means"]}
     assert means["endpoint gone", "overflow"]["mean"] == 1.0
     assert means["teacher", "integrity"]["mean"] > means["raw", "integrity"]["mean"]
-    assert means["raw", "held_out"]["cases"] == 6
+    assert means["raw", "held_out"]["cases"] == means["edited", "held_out"]["cases"] == 6
+    assert ("edited", "integrity") not in means, "an edited picture has no prompt"
 
 
 def test_the_same_numbers_lie_beside_the_page(result):
