@@ -71,3 +71,21 @@ class TrainingError(DiffChatError, RuntimeError):
     """A training cannot start or go on; the last good checkpoint is kept."""
 
     exit_code = 9
+
+
+class ChatError(DiffChatError, ValueError):
+    """A turn, an upload or a saved session that cannot be taken; the session stays as it was."""
+
+    exit_code = 2
+
+
+class Cancelled(DiffChatError, RuntimeError):
+    """The person stopped a turn before it was done."""
+
+    exit_code = 130
+
+
+class EndpointError(DiffChatError, ConnectionError):
+    """The endpoint that writes or describes is away, refuses, or answers what cannot be read."""
+
+    exit_code = 4

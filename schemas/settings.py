@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from schemas.base import Frozen
+from schemas.chatting import ChatSettings
 from schemas.errors import SettingsError
 from schemas.evaluation import EvaluationSettings, PromotionSettings
 from schemas.identity import settings_hash
@@ -179,6 +180,7 @@ class Settings(Frozen):
     rl: RlSettings = RlSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     promotion: PromotionSettings = PromotionSettings()
+    chat: ChatSettings = ChatSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
 
     def hash(self) -> str:

@@ -60,8 +60,15 @@ class Tis:
         """Tokens of `prompt` in the text encoder, special tokens not counted."""
         return self._count(prompt)
 
-    def render(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+    def render(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> list[Image.Image]:
         """One RGB picture for each pair of prompt and seed, in order.
+
+        `on_step` hears (steps done, steps of a batch); what it raises ends the rendering.
 
         Raises PromptTooLong (nothing is rendered then), ValueError if the two differ in length,
         ModelError if memory does not even suffice for a single picture or values overflow.
@@ -73,7 +80,7 @@ class Tis:
         while len(images) < len(prompts):
             some = slice(len(images), len(images) + self.batch)
             try:
-                images += self._render_batch(prompts[some], seeds[some])
+                images += self._render_batch(prompts[some], seeds[some], on_step)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
@@ -94,7 +101,12 @@ class Tis:
                     f"{prompt[:80]!r}…"
                 )
 
-    def _render_batch(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+    def _render_batch(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        on_step: Callable[[int, int], None] | None,
+    ) -> list[Image.Image]:
         import torch
 
         generators = [torch.Generator("cpu").manual_seed(int(seed)) for seed in seeds]
@@ -102,6 +114,11 @@ class Tis:
             name: [value] * len(prompts) if name == "negative_prompt" else value
             for name, value in self._arguments.items()
         }
+        if (
+            on_step
+            and "callback_on_step_end" in inspect.signature(self.pipeline.__call__).parameters
+        ):
+            arguments["callback_on_step_end"] = step_callback(on_step, self.settings.steps)
         pixels = self.pipeline(  # pyright: ignore[reportCallIssue]
             prompt=list(prompts), generator=generators, output_type="np", **arguments
         ).images
@@ -117,6 +134,16 @@ class Tis:
                 f"The device said: {str(error).splitlines()[0][:200]}"
             ) from error
         self.batch = max(1, min(self.batch, size) // 2)
+
+
+def step_callback(on_step: Callable[[int, int], None], steps: int) -> Callable[..., dict]:
+    """diffusers' callback_on_step_end, which changes nothing and tells `on_step`."""
+
+    def callback(_pipeline: Any, step: int, _timestep: Any, tensors: dict) -> dict:
+        on_step(min(step + 1, steps), steps)
+        return tensors
+
+    return callback
 
 
 def call_arguments(pipeline: "DiffusionPipeline", settings: TisSettings) -> dict[str, Any]:
