@@ -240,7 +240,9 @@ def export(
 
 @cli.command("import")
 def import_triples(
-    files: Annotated[list[str], typer.Argument(help="InstructPE JSON, or edit triples.")],
+    files: Annotated[
+        list[str], typer.Argument(help="InstructPE JSON, edit triples, or the word chat.")
+    ],
     licence: Annotated[str, typer.Option(help="Licence of these files.")] = "unknown",
     limit: Annotated[int | None, typer.Option(help="Rows a file, at most.")] = None,
     profile: Profile = "embedded",
@@ -277,6 +279,70 @@ def doctor(profile: Profile = "embedded", as_json: Json = False) -> None:
     from app.doctor import run_doctor
 
     run_doctor(profile, as_json)
+
+
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="auto, champion, latest, base, a model id, a folder; with "
+                 "--endpoint the name it is served under."),
+]  # fmt: skip
+Endpoint = Annotated[
+    str | None, typer.Option(help="URL of an OpenAI-compatible endpoint, such as …:8000/v1.")
+]
+
+
+@cli.command()
+def rewrite(
+    prompt: Annotated[str | None, typer.Argument(help="Without: JSONL on stdin.")] = None,
+    instruction: Annotated[str | None, typer.Argument(help="Without: make it look better.")] = None,
+    model: Model = None,
+    endpoint: Endpoint = None,
+    profile: Profile = "embedded",
+    override: Override = None,
+    as_json: Json = False,
+) -> None:
+    """A prompt and an instruction in, the new prompt out."""
+    from app.rewrite import run_rewrite
+
+    run_rewrite(_chat_settings(profile, override, model, endpoint), prompt, instruction, as_json)
+
+
+@cli.command()
+def chat(
+    resume: Annotated[
+        str | None, typer.Option(help="last, a session id, or an exported .json.")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where pictures are saved.")] = None,
+    show: Annotated[
+        str, typer.Option(help="Pictures in the terminal: auto, kitty, iterm, blocks, none.")
+    ] = "auto",
+    model: Model = None,
+    endpoint: Endpoint = None,
+    profile: Profile = "embedded",
+    override: Override = None,
+) -> None:
+    """Converse with the model and see the pictures, in the terminal."""
+    from app.chat_terminal import run_chat
+
+    run_chat(_chat_settings(profile, override, model, endpoint), resume, folder, show)
+
+
+@cli.command("app")
+def web_app(
+    host: Annotated[str | None, typer.Option(help="Interface; default: this machine only.")] = None,
+    port: Annotated[int | None, typer.Option(help="0: a free one.")] = None,
+    model: Model = None,
+    endpoint: Endpoint = None,
+    profile: Profile = "embedded",
+    override: Override = None,
+) -> None:
+    """The same as a web page."""
+    settings = _chat_settings(
+        profile, override, model, endpoint, {"chat.host": host, "chat.port": port}
+    )
+    from app.web.serve import run_app
+
+    run_app(settings)
 
 
 @cli.command()
@@ -350,6 +416,24 @@ def _changes(pairs: list[str] | None) -> dict[str, Any]:
             )
         changes[key] = parse_value(value)
     return changes
+
+
+def _chat_settings(
+    profile: str,
+    override: list[str] | None,
+    model: str | None,
+    endpoint: str | None,
+    more: dict[str, Any] | None = None,
+) -> Any:
+    changes = _changes(override) | (more or {})
+    if endpoint is not None:
+        changes["chat.endpoint.base_url"] = endpoint
+    changes = {key: value for key, value in changes.items() if value is not None}
+    settings = _settings(profile, changes)
+    if model is None:
+        return settings
+    served = settings.chat.endpoint.base_url is not None
+    return _settings(profile, changes | {"chat.endpoint.model" if served else "chat.model": model})
 
 
 def _settings(profile: str, changes: dict[str, Any] | None = None) -> Any:

@@ -22,7 +22,11 @@ def run_export(settings: Settings, folder: Path, version: int | None, as_json: b
 def run_import(
     settings: Settings, files: list[str], licence: str, limit: int | None, as_json: bool
 ) -> None:
-    """Append the triples of each file; every row refused is a row of `rejections`."""
+    """Append the triples of each file; every row refused is a row of `rejections`.
+
+    The word `chat` instead of a file stands for the turns that people gave in the chat.
+    """
+    from app.consent import write_given
     from models.collect.triples import read_triples
     from models.tis import load_token_counter
     from tasks.plan import plan_of
@@ -34,8 +38,10 @@ def run_import(
     }
     totals: dict[str, int] = {}
     with Warehouse.open(settings.warehouse, home()) as lake:
-        for file in files:
-            tables = read_triples(file, licence, settings.collect, limit=limit, **encoder)
+        given = write_given(lake, home() / "chat" / "given") if "chat" in files else []
+        named = [(file, licence) for file in files if file != "chat"]
+        for file, terms in [*named, *((str(path), own) for path, own in given)]:
+            tables = read_triples(file, terms, settings.collect, limit=limit, **encoder)
             sources = tables.pop("sources")  # last: it says that all the rest is there
             for name, count in lake.append_all(tables).items():
                 totals[name] = totals.get(name, 0) + count

@@ -310,6 +310,23 @@ ALIASES = _schema(
     reason=TEXT,
     moved_at=TIME,
 )
+CHAT_TURNS = _schema(
+    turn_id=ID,  # content id of session and number of the turn
+    session_id=ID,  # hash of the session's id, which is its key and is not stored
+    number=pa.int32(),
+    parent=pa.int32(),
+    raw_prompt=TEXT,  # what the instruction was given on
+    instruction=TEXT,
+    target_prompt=TEXT,
+    units=UNITS,
+    model=TEXT,
+    tis_id=ID,
+    seed=pa.int64(),
+    render_id=ID,
+    scores=TEXT,  # canonical JSON, by what they measure
+    licence=TEXT,  # under which the person gave it
+    consented_at=TIME,
+)
 
 # Table name → (schema, the column that is unique). DuckLake refuses PRIMARY KEY; commits anti-join.
 TABLES: dict[str, tuple[pa.Schema, tuple[str, ...]]] = {
@@ -332,6 +349,7 @@ TABLES: dict[str, tuple[pa.Schema, tuple[str, ...]]] = {
     "removals": (REMOVALS, ("removed_id",)),
     "model_versions": (MODEL_VERSIONS, ("model_id",)),
     "training_log": (TRAINING_LOG, ("model_id", "step", "term")),
+    "chat_turns": (CHAT_TURNS, ("turn_id",)),
     "training_samples": (TRAINING_SAMPLES, ("model_id", "step", "sample")),
     "evaluation_cases": (EVALUATION_CASES, ("case_set_id", "case_id")),
     "evaluation_outputs": (EVALUATION_OUTPUTS, ("output_id", "attempt")),

@@ -8,17 +8,9 @@ import pytest
 from tests.app.conftest import ROOT
 
 COMMANDS = (
-    "build",
-    "sql",
-    "versions",
-    "export",
-    "import",
-    "estimate",
-    "doctor",
-    "demo",
-    "purge",
-    "sft",
-)
+    "build", "sql", "versions", "export", "import", "estimate", "doctor", "demo", "purge", "sft",
+    "rl", "evaluate", "report", "promote", "retrain", "vote", "rewrite", "chat", "app",
+)  # fmt: skip
 
 
 def run(*words, home=None):
