@@ -1,0 +1,153 @@
+"""The served page from outside: what it gives away, whom it lets in, what it takes."""
+
+import base64
+import re
+import socket
+
+import httpx
+import pytest
+
+from app.web.limits import RateLimit, Turns
+from schemas.errors import ChatError, SettingsError
+from tests.app.chat.web_server import served
+
+pytestmark = pytest.mark.serial
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    home = tmp_path_factory.mktemp("web")
+    (home / "secret.txt").write_text("top secret")
+    with served(home, "--set", "chat.upload_megabytes=1") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("locked"), CHAT_AUTH="ann:s3cret") as running:
+        yield running
+
+
+def test_it_listens_on_this_machine_alone(app):
+    port = int(app.url.rpartition(":")[2])
+    other = socket.gethostbyname(socket.gethostname())
+    if other.startswith("127."):
+        pytest.skip("this machine has no other address")
+    with (
+        pytest.raises((ConnectionError, TimeoutError)),
+        socket.create_connection((other, port), timeout=3),
+    ):
+        pass
+
+
+def test_the_page_fetches_nothing_from_elsewhere(app):
+    page = httpx.get(app.url).text
+    addresses = set(re.findall(r'(?:src|href)="(https?://[^"]+)"', page))
+    assert not {a for a in addresses if not a.startswith(app.url)}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd", "pyproject.toml", "{root}/pyproject.toml", "{home}/secret.txt",
+        "{home}/warehouse/catalog.sqlite", "../../../../etc/passwd", "..%2f..%2fetc%2fpasswd",
+        "{home}/chat/sessions", "{home}/chat/cache/../../secret.txt", "//etc/passwd",
+        "%2e%2e/%2e%2e/etc/passwd", "file:///etc/passwd", "C:\\Windows\\win.ini",
+    ],
+)  # fmt: skip
+def test_no_file_outside_its_own_folder_is_served(app, path):
+    from tests.app.conftest import ROOT
+
+    asked = path.format(home=app.home, root=ROOT)
+    for prefix in (
+        "/gradio_api/file=",
+        "/file=",
+        "/gradio_api/proxy=",
+        "/static/",
+        "/assets/",
+        "/",
+    ):
+        answer = httpx.get(f"{app.url}{prefix}{asked}", follow_redirects=True)
+        told = answer.text
+        assert "root:" not in told
+        assert "top secret" not in told
+        assert "[project]" not in told
+        assert "SQLite format" not in told
+
+
+@pytest.mark.parametrize("route", ["file=", "proxy="])
+def test_it_fetches_no_address_for_anybody(app, route):
+    asked = len(app.endpoint.asked)
+    for url in (app.endpoint.base_url, "http://169.254.169.254/latest/meta-data"):
+        assert httpx.get(f"{app.url}/gradio_api/{route}{url}").status_code == 403
+    assert len(app.endpoint.asked) == asked
+
+
+def test_sessions_of_others_are_not_served(app):
+    folder = app.home / "chat" / "sessions"
+    (folder / f"{'a' * 32}.json").write_text('{"private": 1}')
+    for prefix in ("/gradio_api/file=", "/file="):
+        answer = httpx.get(f"{app.url}{prefix}{folder}/{'a' * 32}.json")
+        assert answer.status_code in (403, 404)
+
+
+def test_an_upload_over_the_limit_is_refused(app):
+    files = {"files": ("big.png", b"\0" * (2 * 2**20), "image/png")}
+    answer = httpx.post(f"{app.url}/gradio_api/upload", files=files)
+    assert answer.status_code == 413
+    small = {"files": ("../../../evil.png", b"\0" * 10, "image/png")}
+    stored = httpx.post(f"{app.url}/gradio_api/upload", files=small)
+    assert stored.status_code == 200
+    assert str(app.home / "chat" / "cache") in stored.json()[0]
+    assert not (app.home / "evil.png").exists()
+
+
+def test_there_is_no_public_api_beside_the_page(app):
+    info = httpx.get(f"{app.url}/gradio_api/info").json()
+    assert not info.get("named_endpoints")
+    assert httpx.get(f"{app.url}/openapi.json").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/info", "/vote", "/theme.css"])
+def test_without_the_password_nothing_is_shown(locked, path):
+    assert httpx.get(locked.url + path).status_code == 401
+    assert httpx.get(locked.url + path, auth=("ann", "wrong")).status_code == 401
+
+
+def test_an_upload_without_the_password_is_refused(locked):
+    files = {"files": ("a.png", b"\0", "image/png")}
+    assert httpx.post(f"{locked.url}/gradio_api/upload", files=files).status_code == 401
+
+
+def test_with_the_password_the_page_is_there(locked):
+    assert "DiffChat" in httpx.get(locked.url, auth=("ann", "s3cret")).text
+    odd = {"Authorization": "Basic " + base64.b64encode(b"ann").decode()}
+    assert httpx.get(locked.url, headers=odd).status_code == 401
+
+
+def test_a_password_without_a_user_is_refused_before_it_listens(monkeypatch):
+    from app.web.serve import credentials_of
+
+    monkeypatch.setenv("CHAT_AUTH", "justaword")
+    with pytest.raises(SettingsError, match="user:password"):
+        credentials_of("CHAT_AUTH")
+
+
+def test_the_rate_is_limited_for_each_by_itself():
+    rate = RateLimit(2, window_s=60)
+    rate.take("a"), rate.take("a"), rate.take("b")
+    with pytest.raises(ChatError, match="wait 60 s"):
+        rate.take("a")
+    rate.take("b")
+
+
+def test_a_session_has_one_turn_at_a_time():
+    turns = Turns()
+    with turns.one("a"), turns.one("b"):
+        with pytest.raises(ChatError, match="already at work"), turns.one("a"):
+            pass
+        assert turns.stop("a")
+        assert (turns.stopped("a"), turns.stopped("b")) == (True, False)
+    with turns.one("a"):
+        assert not turns.stopped("a")
+    assert not turns.stop("a")
