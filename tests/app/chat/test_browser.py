@@ -104,7 +104,7 @@ class Person:
     def keeps(self, name: str, full: bool = False) -> None:
         if SHOTS:
             self.page.wait_for_timeout(600)
-            self.page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=full)
+            self.page.screenshot(path=str(Path(SHOTS) / f"chat-{name}.png"), full_page=full)
 
 
 @pytest.fixture
