@@ -53,9 +53,7 @@ def until_done(
     def todo() -> list[Row]:
         return lake.todo(stage, shard=(shard, of), **filters(run, stage)).to_pylist()
 
-    return work_off(
-        lake, stage, lambda row: row[key], todo, lambda rows: work(lake, plan, rows)
-    )
+    return work_off(lake, stage, lambda row: row[key], todo, lambda rows: work(lake, plan, rows))
 
 
 def work_off(

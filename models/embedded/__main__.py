@@ -28,13 +28,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m models.embedded", description=__doc__)
     parser.add_argument("step", choices=list(STEPS))
     parser.add_argument("--steps", type=int, help="optimiser steps in all (default: the recipe's)")
+    parser.add_argument(
+        "--warm", action="store_true", help="start from the shipped weights, not from nothing"
+    )
     arguments = parser.parse_args()
     if "DIFFCHAT_THREADS" in os.environ:
         import torch
 
         torch.set_num_threads(int(os.environ["DIFFCHAT_THREADS"]))
     train = importlib.import_module(STEPS[arguments.step]).train
-    print(train(arguments.steps) if arguments.steps else train())
+    options = {"steps": arguments.steps, "warm": arguments.warm or None}
+    print(train(**{name: value for name, value in options.items() if value is not None}))
 
 
 if __name__ == "__main__":

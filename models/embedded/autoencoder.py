@@ -28,6 +28,7 @@ from models.embedded.training import (
     learning_rate,
     load_checkpoint,
     save_checkpoint,
+    warm_start,
     write_checksums,
 )
 
@@ -169,13 +170,20 @@ def loss_of(vae: Any, x: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, t
     return plain + 0.5 * edges, plain
 
 
-def train(steps: int = STEPS, *, pictures: dict[str, int] | None = None) -> Path:
-    """Train or go on training; returns the folder of the finished weights."""
+def train(
+    steps: int = STEPS, *, pictures: dict[str, int] | None = None, warm: bool = False
+) -> Path:
+    """Train or go on training; returns the folder of the finished weights.
+
+    With `warm`, a run without a checkpoint starts from the shipped weights.
+    """
     torch.manual_seed(0)
     log = Log("vae")
     vae = build().to(device())
     sets = [drawings(n, DATA_SEED, style) for style, n in (pictures or PICTURES).items()]
-    fit_encoder(vae, np.concatenate([s[:1000] for s in sets]))
+    shipped = WEIGHTS / "vae" / "diffusion_pytorch_model.safetensors"
+    if not (warm and warm_start(vae, shipped)):
+        fit_encoder(vae, np.concatenate([s[:1000] for s in sets]))
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
     trained = [p for p in vae.parameters() if p.requires_grad]

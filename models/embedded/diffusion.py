@@ -33,6 +33,7 @@ from models.embedded.training import (
     learning_rate,
     load_checkpoint,
     save_checkpoint,
+    warm_start,
     write_checksums,
 )
 from models.world.captions import caption
@@ -47,9 +48,9 @@ class Recipe:
     style: str = "classic"  # drawing style
     seed: int = 2  # of data, weights, captions and noise
     pictures: int = 20_000  # each is worded and noised anew every time
-    steps: int = 2_150
-    batch: int = 24
-    peak: float = 1e-3  # learning rate
+    steps: int = 8_000
+    batch: int = 32
+    peak: float = 8e-4  # learning rate
     channels: tuple[int, int] = (128, 192)  # of the UNet at 8x8 and 4x4
     text_steps: int = 350  # of teaching the text encoder its words before the UNet sees them
     caption_dropout: float = 0.1  # share trained without caption, for guidance
@@ -217,8 +218,20 @@ def _captions(scenes: list[Any], generator: random.Random, dropout: float) -> li
     return ["" if generator.random() < dropout else caption(s, generator) for s in scenes]
 
 
-def train(steps: int | None = None, *, recipe: Recipe = SD) -> Path:
+def from_shipped(networks: Networks, folder: Path) -> bool:
+    """Start from the shipped weights of `folder`; False if it has none."""
+    unet = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    found = warm_start(networks.unet, unet)
+    for name in ("text_encoder", "text_encoder_2"):
+        if found and hasattr(networks, name):
+            warm_start(getattr(networks, name), folder / name / "model.safetensors")
+    return found
+
+
+def train(steps: int | None = None, *, recipe: Recipe = SD, warm: bool = False) -> Path:
     """Train or go on training; returns the pipeline folder.
+
+    With `warm`, a run without a checkpoint starts from the shipped weights.
 
     The folder is written anew every `export_every` steps from the moving average, so that there is
     something to render with while training goes on.
@@ -228,6 +241,7 @@ def train(steps: int | None = None, *, recipe: Recipe = SD) -> Path:
     rank, ranks = join_ranks()
     log = Log(recipe.name)
     networks = Networks(recipe).to(device())
+    networks.unet.to(memory_format=torch.channels_last)  # a tenth faster on a CPU
     scheduler = build_scheduler()
     optimiser = torch.optim.AdamW(
         networks.parameters(), lr=recipe.peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True
@@ -235,7 +249,9 @@ def train(steps: int | None = None, *, recipe: Recipe = SD) -> Path:
     average = Average(networks.parameters(), 0.997)
     path = home() / "checkpoints" / f"{recipe.name}.pt"
     step = resume(path, networks, optimiser, average)
-    if not path.exists():
+    if not path.exists() and warm and from_shipped(networks, WEIGHTS / recipe.name):
+        average = Average(networks.parameters(), average.decay)
+    elif not path.exists():
         known = teach(
             networks.encode, networks.text_parameters(), networks.tokenizer,
             steps=recipe.text_steps, seed=recipe.seed * ranks + rank, batch=64 // ranks,

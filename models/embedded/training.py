@@ -120,6 +120,19 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
 
 
+def warm_start(module: torch.nn.Module, file: Path) -> bool:
+    """Copy the shipped safetensors `file` into `module`; False if there is none.
+
+    Training then goes on from weights without their optimiser state, which does not ship.
+    """
+    from safetensors.torch import load_file
+
+    if not file.exists():
+        return False
+    module.load_state_dict(load_file(file))
+    return True
+
+
 def write_checksums(folder: Path) -> None:
     """List the SHA-256 of every content file of `folder` in `SHA256SUMS`, as loaders verify it."""
     from models.weights import write_sums
