@@ -48,7 +48,7 @@ class SftSettings(Frozen):
     gradient_checkpointing: bool = False  # a third slower, a fraction of the memory
     patience: int | None = 3  # evaluations without a better loss before it stops; None: never
     max_examples: int | None = None  # None: all of the train split
-    measured_cases: int = 200  # of the test split, answered before and after training
+    measured_cases: int = 200  # of the test split, and half as many hard ones, before and after
     seed: int = 0
 
 

@@ -176,14 +176,30 @@ def _measured(
     from models.train.measure import measure
     from models.train.policy import load_policy
 
-    limit = settings.sft.measured_cases
-    rows = [row for batch in plan.data.batches("test", limit) for row in batch.to_pylist()]
+    rows, plain = _cases(plan, settings.sft.measured_cases)
     found: dict[str, Any] = {}
     with stage("measure", 2 * len(rows)) as advance:
         for name, model in (("base", plan.base), ("trained", work / "model")):
             policy = load_policy(str(model), settings.student)
-            found[name] = measure(policy, rows, parents, advance)
+            found[name] = measure(policy, rows, parents, advance, plain)
     return found["trained"] | {"base": found["base"]}
+
+
+def _cases(plan: SftPlan, most: int) -> tuple[list[Row], int]:
+    """(rows of the test split, how many of them are the plain sample): the first `most`, then as
+    many hard ones as it takes to have half as many."""
+    from models.train.measure import is_hard
+
+    rows: list[Row] = []
+    more: list[Row] = []
+    for batch in plan.data.batches("test"):
+        for row in batch.to_pylist():
+            if len(rows) < most:
+                rows.append(row)
+            elif is_hard(row):
+                more.append(row)
+    wanted = max(0, most // 2 - sum(map(is_hard, rows)))
+    return rows + more[:wanted], len(rows)
 
 
 def _finish(

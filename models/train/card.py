@@ -44,9 +44,9 @@ print(pipeline("text-generation", ".")(messages)[0]["generated_text"][-1]["conte
 
 ## Figures
 
-Greedy answers to the test split, which no training saw; *hard*: three or more units, or several
-edits in one instruction. Losses are in nats, all other figures are means over cases. Pictures are
-judged by `diffchat evaluate`.
+Greedy answers to the test split, which no training saw; *hard*: three or more units to add or
+remove, or several edits in one instruction. Losses are in nats, all other figures are means over
+cases. Pictures are judged by `diffchat evaluate`.
 
 {table}
 {left_out}

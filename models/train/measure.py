@@ -15,13 +15,14 @@ from models.train.data import Row, example_of, tokenise
 from models.train.policy import Policy
 from schemas.units import EditKind, Unit
 
-HARD_UNITS = 3  # a case with as many units, or a compound edit, is a hard one
+HARD_UNITS = 3  # units to add or remove; nearly every case has as many with those to keep
 CHUNK = 32  # examples in one forward pass
 
 
 def is_hard(row: Row) -> bool:
-    """Three or more units, or several edits in one instruction."""
-    return len(row["units"] or ()) >= HARD_UNITS or row["edit_kind"] == EditKind.COMPOUND
+    """Three or more units to add or remove, or several edits in one instruction."""
+    changed = [unit for unit in row["units"] or () if unit["role"] != "keep"]
+    return len(changed) >= HARD_UNITS or row["edit_kind"] == EditKind.COMPOUND
 
 
 def measure(
@@ -29,9 +30,11 @@ def measure(
     rows: Sequence[Row],
     parents: Mapping[str, Row],
     on_rows: Callable[[int], None] = lambda rows: None,
+    plain: int | None = None,
 ) -> dict[str, dict[str, float | int]]:
-    """Figures over all `rows` under "test", over the hard ones under "hard".
+    """Figures over `rows` under "test", over the hard ones under "hard".
 
+    With `plain`, "test" is about the first so many rows: hard ones may be added behind them.
     Cases that do not fit the context are counted under "too_long" and in no mean.
     """
     examples = [example_of(row, parents) for row in rows]
@@ -47,7 +50,8 @@ def measure(
             cases.append(_case(rows[i], answer.prompt, answer.finished, loss))
         on_rows(len(chunk))
     hard = [case for i, case in zip(fitting, cases, strict=True) if is_hard(rows[i])]
-    found = {"test": _means(cases), "hard": _means(hard)}
+    tests = [c for i, c in zip(fitting, cases, strict=True) if plain is None or i < plain]
+    found = {"test": _means(tests), "hard": _means(hard)}
     if len(fitting) < len(rows):
         found["test"]["too_long"] = len(rows) - len(fitting)
     return found

@@ -29,7 +29,7 @@ COLOURS = ("red", "blue", "green", "white", "pink")
 THINGS = ("cat", "dog", "car", "house", "boat", "fish", "tree", "star", "bird", "rocket")
 NAMES = [f"a {colour} {thing}" for colour in COLOURS for thing in THINGS]
 EASY = [{"role": "keep", "text": "thing"}, {"role": "add", "text": "night"}]
-HARD = [*EASY, {"role": "add", "text": "rain"}]
+HARD = [*EASY, {"role": "add", "text": "rain"}, {"role": "remove", "text": "snow"}]
 
 
 @pytest.fixture(scope="module")
