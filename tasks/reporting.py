@@ -1,9 +1,11 @@
 """What a build leaves for people: Prefect artifacts with stable keys, and an event for triggers."""
 
+import logging
 from typing import Any
 
 from prefect import task
 
+from schemas.errors import WarehouseError
 from tasks.artifacts import announce, show_audit, show_examples, show_funnel
 from tasks.plan import Run, lake_of, pending, plan_of
 from warehouse import Warehouse
@@ -50,5 +52,14 @@ def examples(lake: Warehouse, run: Run) -> list[dict[str, Any]]:
     for row in rows:
         for side in ("raw", "target"):
             sha256 = row.pop(side)
-            row[f"{side}_webp"] = lake.images.thumbnail(sha256) if sha256 else None
+            row[f"{side}_webp"] = thumbnail(lake, sha256) if sha256 else None
     return rows
+
+
+def thumbnail(lake: Warehouse, sha256: str) -> bytes | None:
+    """None, and a line in the log, for a picture that is gone or corrupt: the version stands."""
+    try:
+        return lake.images.thumbnail(sha256)
+    except WarehouseError as error:
+        logging.getLogger("diffchat").warning("an example has no picture: %s", error)
+        return None
