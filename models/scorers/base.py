@@ -90,12 +90,8 @@ def cut_intents(name: str, tokenizer: Any, intents: Sequence[str], length: int) 
     unique = [text for text in dict.fromkeys(intents) if len(text) > length]
     if not unique:
         return
-    for text, ids in zip(unique, tokenizer(unique, truncation=False).input_ids, strict=True):
-        if len(ids) > length:
-            LOG.warning(
-                "%s reads the first %d of %d tokens of the intent %.80r",
-                name,
-                length,
-                len(ids),
-                text,
-            )
+    read = tokenizer(unique, truncation=False).input_ids
+    cut = [text for text, ids in zip(unique, read, strict=True) if len(ids) > length]
+    if cut:  # one line a batch: real prompts have many
+        said = "%s reads only the first %d tokens of %d intents, such as %.80r"
+        LOG.warning(said, name, length, len(cut), cut[0])

@@ -139,7 +139,7 @@ def test_a_long_intent_is_cut_with_a_warning(clip, pictures, caplog):
     scorer = load_scorer(settings("pickscore", clip))
     scores = scorer.score(pictures[:2], ["a cat", "a red fox " * 60])
     assert np.isfinite(scores).all()
-    assert "first 77 of" in caplog.text
+    assert "first 77 tokens of 1 intents" in caplog.text
     assert "a cat" not in caplog.text
 
 
