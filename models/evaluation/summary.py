@@ -26,6 +26,7 @@ NAMES = [metric.name for metric in METRICS]
 COMPARED = [metric.name for metric in METRICS if metric.better and metric.name != "latency_ms"]
 PAIRED = ["preference", "held_out", "aesthetics", "alignment", "integrity"]
 BY_KIND = ["preference", "held_out", "aesthetics", "integrity", "instruction", "untouched"]
+SHARES = ("image_integrity", "integrity", "instruction", "untouched", "overflow")  # in [0, 1]
 FEWEST_OF_A_KIND = 3  # cases; of fewer no row is shown
 Row = dict[str, Any]
 
@@ -71,6 +72,9 @@ class Comparison:
             for i, name in enumerate(NAMES):
                 if found.cases[i]:
                     interval = _bounds(found, i)
+                    if name in SHARES and interval["low"] is not None:
+                        interval |= {"low": max(interval["low"], 0.0)}
+                        interval |= {"high": min(interval["high"], 1.0)}
                     rows.append({"tis": self.tis, "method": column.name, "metric": name} | interval)
         return rows
 

@@ -28,7 +28,7 @@ def run(home: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess:
     environment = os.environ | {"DIFFCHAT_HOME": str(home)}
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", *words], cwd=ROOT, env=environment,
-        capture_output=True, text=True, timeout=280,
+        capture_output=True, text=True, timeout=580,
     )  # fmt: skip
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
