@@ -78,7 +78,9 @@ def first_token(workshop: Workshop, model: str, number: int = 20) -> tuple[float
         pieces.close()
         began = time.monotonic()
         with torch.inference_mode():
-            policy.model.generate(ids, do_sample=False, max_new_tokens=1, pad_token_id=0)
+            policy.model.generate(
+                ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=1
+            )
         bare.append(time.monotonic() - began)
     return statistics.median(streamed), statistics.median(bare)
 
