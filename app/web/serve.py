@@ -8,7 +8,6 @@ voting page of the evaluation lives under /vote.  Leaves out TLS: put a proxy in
 """
 
 import base64
-import importlib.util
 import logging
 import os
 import secrets
@@ -97,8 +96,7 @@ def make_app(workshop: Workshop, given: ConsentedTurns, credentials: tuple[str, 
     tis_models = [settings.tis.model, *settings.chat.tis_models]
     page = build_page(Actions(workshop, given), models, tis_models)
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    if importlib.util.find_spec("app.voting"):
-        mount_voting(app, workshop, given)
+    mount_voting(app, workshop, given)
     app = gr.mount_gradio_app(
         app, page, path="/", theme=theme(), css=style(), footer_links=[], ssr_mode=False,
         allowed_paths=[], blocked_paths=[str(Path.cwd())] if _apart(cache) else [],
@@ -118,8 +116,8 @@ def mount_voting(app: Any, workshop: Workshop, given: ConsentedTurns) -> None:
     """The voting page on the latest evaluation, where there is one."""
     if not Warehouse.exists(workshop.settings.warehouse, workshop.home):
         return
-    from app.evaluation import evaluation_row  # pyright: ignore[reportMissingImports]
-    from app.voting import Ballot, voting_app  # pyright: ignore[reportMissingImports]
+    from app.evaluation import evaluation_row
+    from app.voting import Ballot, voting_app
 
     try:
         ballot = Ballot(given.lake(), evaluation_row(given.lake(), "latest"))
