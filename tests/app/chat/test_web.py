@@ -12,6 +12,7 @@ from schemas.errors import ChatError, SettingsError
 from tests.app.chat.web_server import served
 
 pytestmark = pytest.mark.serial
+client = httpx.Client(timeout=60)  # a busy machine is no failure
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_it_listens_on_this_machine_alone(app):
 
 
 def test_the_page_fetches_nothing_from_elsewhere(app):
-    page = httpx.get(app.url).text
+    page = client.get(app.url).text
     addresses = set(re.findall(r'(?:src|href)="(https?://[^"]+)"', page))
     assert not {a for a in addresses if not a.startswith(app.url)}
 
@@ -67,7 +68,7 @@ def test_no_file_outside_its_own_folder_is_served(app, path):
         "/assets/",
         "/",
     ):
-        answer = httpx.get(f"{app.url}{prefix}{asked}", follow_redirects=True)
+        answer = client.get(f"{app.url}{prefix}{asked}", follow_redirects=True)
         told = answer.text
         assert "root:" not in told
         assert "top secret" not in told
@@ -79,7 +80,7 @@ def test_no_file_outside_its_own_folder_is_served(app, path):
 def test_it_fetches_no_address_for_anybody(app, route):
     asked = len(app.endpoint.asked)
     for url in (app.endpoint.base_url, "http://169.254.169.254/latest/meta-data"):
-        assert httpx.get(f"{app.url}/gradio_api/{route}{url}").status_code == 403
+        assert client.get(f"{app.url}/gradio_api/{route}{url}").status_code == 403
     assert len(app.endpoint.asked) == asked
 
 
@@ -87,43 +88,43 @@ def test_sessions_of_others_are_not_served(app):
     folder = app.home / "chat" / "sessions"
     (folder / f"{'a' * 32}.json").write_text('{"private": 1}')
     for prefix in ("/gradio_api/file=", "/file="):
-        answer = httpx.get(f"{app.url}{prefix}{folder}/{'a' * 32}.json")
+        answer = client.get(f"{app.url}{prefix}{folder}/{'a' * 32}.json")
         assert answer.status_code in (403, 404)
 
 
 def test_an_upload_over_the_limit_is_refused(app):
     files = {"files": ("big.png", b"\0" * (2 * 2**20), "image/png")}
-    answer = httpx.post(f"{app.url}/gradio_api/upload", files=files)
+    answer = client.post(f"{app.url}/gradio_api/upload", files=files)
     assert answer.status_code == 413
     small = {"files": ("../../../evil.png", b"\0" * 10, "image/png")}
-    stored = httpx.post(f"{app.url}/gradio_api/upload", files=small)
+    stored = client.post(f"{app.url}/gradio_api/upload", files=small)
     assert stored.status_code == 200
     assert str(app.home / "chat" / "cache") in stored.json()[0]
     assert not (app.home / "evil.png").exists()
 
 
 def test_there_is_no_public_api_beside_the_page(app):
-    info = httpx.get(f"{app.url}/gradio_api/info").json()
+    info = client.get(f"{app.url}/gradio_api/info").json()
     assert not info.get("named_endpoints")
-    described = httpx.get(f"{app.url}/openapi.json")  # the page itself, as at any other address
+    described = client.get(f"{app.url}/openapi.json")  # the page itself, as at any other address
     assert "application/json" not in described.headers["content-type"]
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/info", "/vote", "/theme.css"])
 def test_without_the_password_nothing_is_shown(locked, path):
-    assert httpx.get(locked.url + path).status_code == 401
-    assert httpx.get(locked.url + path, auth=("ann", "wrong")).status_code == 401
+    assert client.get(locked.url + path).status_code == 401
+    assert client.get(locked.url + path, auth=("ann", "wrong")).status_code == 401
 
 
 def test_an_upload_without_the_password_is_refused(locked):
     files = {"files": ("a.png", b"\0", "image/png")}
-    assert httpx.post(f"{locked.url}/gradio_api/upload", files=files).status_code == 401
+    assert client.post(f"{locked.url}/gradio_api/upload", files=files).status_code == 401
 
 
 def test_with_the_password_the_page_is_there(locked):
-    assert "DiffChat" in httpx.get(locked.url, auth=("ann", "s3cret")).text
+    assert "DiffChat" in client.get(locked.url, auth=("ann", "s3cret")).text
     odd = {"Authorization": "Basic " + base64.b64encode(b"ann").decode()}
-    assert httpx.get(locked.url, headers=odd).status_code == 401
+    assert client.get(locked.url, headers=odd).status_code == 401
 
 
 def test_a_password_without_a_user_is_refused_before_it_listens(monkeypatch):
