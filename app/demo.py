@@ -1,6 +1,7 @@
 """`diffchat demo`: the whole factory on the embedded profile, and what to try next.
 
-A dataset is built and published, then the embedded student is fine-tuned on it.
+A dataset is built and published, the embedded student is fine-tuned on it and then trained from
+pictures, and both are evaluated in a report.
 
 The same code as `diffchat build`; only the number of prompts differs.  Run again it goes on where
 it stopped, or says that there is nothing to do.
@@ -12,12 +13,14 @@ from typing import Any
 from app.build import run_build
 from app.console import console
 from app.evaluation import demo_report
+from app.reinforce import run_rl
 from app.train import run_sft
 from models.weights import PROJECT
 from schemas.settings import load_settings
 
 DEMO_PROMPTS = 150  # about 2 minutes of rendering on two cores
 SMALL_PROMPTS = 48
+SMALL_STEPS = 4  # of RL; the full demo takes the profile's
 DEMO_EXAMPLES = 10_000  # of the fine-tuning: 17 ms of processor time each, so 90 s on two cores
 
 
@@ -29,14 +32,23 @@ def run_demo(small: bool, changes: dict[str, Any]) -> None:
     limit = changes["collect.limit"]
     console.print(f"[bold]DiffChat demo[/]: {limit} raw prompts through the whole factory\n")
     run_build("embedded", changes)
+    models = []
     if (PROJECT / load_settings("embedded", changes).student.base).is_dir():
-        console.print("\n[bold]Fine-tuning the student[/] on what was published\n")
-        run_sft("embedded", {"sft.max_examples": DEMO_EXAMPLES} | changes)
-    demo_report(changes)
+        models = train_student(small, changes)
+    demo_report(changes, models)
     console.print(f"\nThat took {time.monotonic() - started:.0f} s. Try next:\n")
     for command, what in NEXT:
         console.print(f"  [cyan]{command}[/]", soft_wrap=True)  # a line to copy
         console.print(f"      {what}", markup=False)
+
+
+def train_student(small: bool, changes: dict[str, Any]) -> list[str]:
+    """SFT, then RL from it; returns both model ids."""
+    console.print("\n[bold]Fine-tuning the student[/] on what was published\n")
+    tuned = run_sft("embedded", {"sft.max_examples": DEMO_EXAMPLES} | changes)["model_id"]
+    console.print("\n[bold]Training it further[/] from the pictures of what it writes\n")
+    steps = {"rl.steps": SMALL_STEPS} if small else {}
+    return [tuned, run_rl("embedded", steps | changes, tuned)["model_id"]]
 
 
 NEXT = (

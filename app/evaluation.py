@@ -57,18 +57,16 @@ DEMO_CASES = {
 }
 
 
-def demo_report(changes: dict[str, Any]) -> None:
+def demo_report(changes: dict[str, Any], models: list[str]) -> None:
     """The last step of the demo: what it built and trained, on a few dozen cases, as a report."""
     from warehouse import Warehouse
 
     settings = load_settings("embedded", changes)
     with Warehouse.open(settings.warehouse, home()) as lake:
         cases = lake.query("SELECT count(*) AS n FROM instructpe WHERE split = 'test'")
-        trained = lake.query("SELECT count(*) AS n FROM model_versions WHERE status = 'ok'")
     if not cases.column("n")[0].as_py():
         note("No prompt of this small dataset fell into its test split: there is nothing to judge.")
         return
-    models = ["latest"] if trained.column("n")[0].as_py() else []
     console.print("\n[bold]Evaluate and report[/]: the same cases and seeds for every method\n")
     show(evaluated("embedded", DEMO_CASES | changes, models, None, bars=True))
 
