@@ -42,6 +42,7 @@ def run_app(settings: Settings) -> None:
     import uvicorn
 
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    listening.listen(128)  # whoever comes from now on waits a moment and is not turned away
     host, port = listening.getsockname()[:2]
     note(f"DiffChat is up after {time.monotonic() - started:.1f} s: http://{host}:{port}")
     if host not in LOCAL and credentials is None:
