@@ -96,13 +96,14 @@ def make_app(workshop: Workshop, given: ConsentedTurns, credentials: tuple[str, 
     models = model_choices(workshop)
     tis_models = [settings.tis.model, *settings.chat.tis_models]
     page = build_page(Actions(workshop, given), models, tis_models)
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    undescribed: dict[str, Any] = {"openapi_url": None, "docs_url": None, "redoc_url": None}
+    app = FastAPI(**undescribed)
     mount_voting(app, workshop, given)
     app = gr.mount_gradio_app(
         app, page, path="/", theme=theme(), css=style(), footer_links=[], ssr_mode=False,
         allowed_paths=[], blocked_paths=[str(Path.cwd())] if _apart(cache) else [],
         max_file_size=f"{settings.chat.upload_megabytes:g}mb", show_error=True, pwa=False,
-        mcp_server=False, enable_monitoring=False, run_history=False,
+        mcp_server=False, enable_monitoring=False, run_history=False, app_kwargs=undescribed,
     )  # fmt: skip
     served = NoProxy(app)
     return BasicAuth(served, credentials) if credentials else served
