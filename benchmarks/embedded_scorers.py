@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks import base_language
 from models.embedded.ratings import (
     deviation_of_taste,
     dressed,
@@ -27,7 +28,6 @@ from models.embedded.ratings import (
 )
 from models.embedded.training import WEIGHTS
 from models.world.draw import draw_scene
-from models.world.edits import EditExample, sample_edit, sample_hard_edit
 from models.world.scene import Scene, resolve
 from models.world.taste import taste
 from models.world.vocabulary import FLAWS
@@ -169,53 +169,12 @@ def heldout_figures(count: int = 300) -> dict[str, float]:
     return rows
 
 
-def language_figures(count: int = 60) -> dict[str, float]:
-    """Copying, and content integrity of the base model's answers (it cannot follow yet)."""
-    import torch
-
-    from models.embedded.corpus import SYSTEMS
-    from models.embedded.language import load
-    from models.integrity.score import content_integrity
-
-    model, tokenizer = load()
-
-    def answer(text: str) -> str:
-        ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)
-        with torch.inference_mode():
-            out = model.generate(**ids, max_new_tokens=48, do_sample=False)
-        return tokenizer.decode(out[0, ids.input_ids.shape[1] :], skip_special_tokens=True)
-
-    def integrity(make: Callable[[random.Random], EditExample]) -> float:
-        generator, values = random.Random(_SEED + 3), []
-        for _ in range(count):
-            example = make(generator)
-            messages = [
-                {"role": "system", "content": SYSTEMS[0]},
-                {"role": "user", "content": f"{example.raw_prompt}\n{example.instruction}"},
-            ]
-            text = tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
-            )
-            values.append(content_integrity(example.units, answer(text)).score)
-        return float(np.mean(values))
-
-    generator, copied = random.Random(_SEED + 4), 0
-    for _ in range(count):
-        line = sample_edit(generator).raw_prompt
-        copied += answer(f"<s>{line}\n{line}\n").split("\n")[0].strip() == line
-    return {
-        "copies a line seen twice": copied / count,
-        "content integrity, all kinds": integrity(sample_edit),
-        "content integrity, hard split": integrity(sample_hard_edit),
-    }
-
-
 PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "clip": clip_figures,
     "aesthetic": aesthetic_figures,
     "preference": lambda: pair_figures("preference"),
     "heldout": heldout_figures,
-    "lm": language_figures,
+    "lm": base_language.figures,
 }
 
 

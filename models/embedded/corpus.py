@@ -1,35 +1,60 @@
-"""What the base language model reads: prompts, their variants, instructions, unanswered chats.
+"""What the base language model reads: prompts, copies, change notes, instructions, idle chats.
 
-The mixture teaches words, copying and minimal edits, and the shape of a chat; it never shows an
-instruction beside the prompt that obeys it.  In chat documents the answer is a random edit of the
-prompt or something else entirely, so there is nothing to learn about following (that is left to
-SFT).  Leaves out tokens (`models.embedded.language`).
+The mixture teaches words, copying, carrying out formal change notes ("- red car", "+ blue boat",
+much as real models read patches), and the shape of a chat; it never shows an instruction beside the
+prompt that obeys it.  Where a chat has an instruction, its answer is another prompt, so there is
+nothing to learn about following (that is left to SFT).  Leaves out tokens
+(`models.embedded.language`).
 """
 
 import random
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from difflib import SequenceMatcher
+from typing import NamedTuple
 
 from models.embedded.english import ADJECTIVES, COLOURS, NOUNS, VERBS, sample_english, sample_word
-from models.world.edits import sample_edit
+from models.teacher.offline.editor import propose
+from models.world.edits import sample_edit, sample_hard_edit
 from models.world.grammar import intent_of, sample_raw_prompt, sample_voice, say
 from models.world.scene import sample_scene
 from models.world.vocabulary import COLOURS as WORLD_COLOURS
 from models.world.vocabulary import FINISHES, FLAWS, KINDS, PLACES, TIMES, WEATHERS
+from schemas.chat import SYSTEM
+from schemas.units import EditKind, Unit
 
-Document = str | list[dict[str, str]]  # plain text, or the messages of a chat
+
+class Lines(NamedTuple):
+    """Lines of plain text; a loss is taken over `learned` only, for `shown` cannot be guessed."""
+
+    shown: tuple[str, ...]
+    learned: tuple[str, ...]
+
+
+class Chat(NamedTuple):
+    """Messages of a chat; a loss is taken over the answers only, or over every message."""
+
+    messages: list[dict[str, str]]
+    answers_only: bool
+
+
+Document = Lines | Chat
 
 SYSTEMS = (
-    "You rewrite prompts for text-to-image models.",
+    SYSTEM,
+    SYSTEM,
+    SYSTEM,
     "You improve prompts for pictures.",
     "You are a helpful assistant.",
     "Rewrite the prompt as the user asks.",
     "You chat with a text-to-image model.",
 )
-LAYOUTS = (
-    "{prompt}\n{instruction}",
-    "Prompt: {prompt}\nInstruction: {instruction}",
-    "{instruction}\n{prompt}",
-)
+# How one change is noted: what goes, what comes.  Either may be empty.
+REPLACED = ("- {old} + {new}", "+ {new} - {old}", "{old} > {new}", "{new} < {old}")
+REMOVED = ("- {old}", "{old} > nothing")
+ADDED = ("+ {new}", "nothing > {new}")
+NOTES = "Changes"
+INSTRUCTION = "Instruction"
 
 _TABLES = (KINDS, WORLD_COLOURS, PLACES, TIMES, WEATHERS, FINISHES, FLAWS)
 _WORLD_WORDS = [word for table in _TABLES for concept in table.values()
@@ -47,82 +72,174 @@ def _line(generator: random.Random) -> str:
     return say(sample_scene(generator, finish=0.7), sample_voice(generator)).text
 
 
+def random_words(generator: random.Random, least: int = 3, most: int = 12) -> list[str]:
+    """Words in no order, which cannot be guessed and so can only be copied."""
+    if generator.random() < 0.15:
+        return [sample_word(generator) for _ in range(generator.randint(2, 5))]
+    return generator.choices(WORDS, k=generator.randint(least, most))
+
+
 def _lines(generator: random.Random) -> Document:
-    return "\n".join(_line(generator) for _ in range(4))
-
-
-def _variants(generator: random.Random) -> Document:
-    """Prompts that differ by one edit each, with the intent at times; no instructions."""
-    lines = []
-    for _ in range(2):
-        example = sample_edit(generator)
-        lines += [example.raw_prompt, example.target_prompt]
-        if generator.random() < 0.2:
-            lines.append(example.intent)
-    return "\n".join(lines)
+    return Lines((), tuple(_line(generator) for _ in range(3)))
 
 
 def _copies(generator: random.Random) -> Document:
-    """Lines that come again, at once or after others: copying is a skill of its own.
+    """Lines that come again, at once or after others: copying is a skill of its own."""
+    shown = []
+    for _ in range(generator.choice((1, 1, 2, 3))):
+        words = generator.random() < 0.6
+        shown.append(" ".join(random_words(generator)) if words else _line(generator))
+    return Lines(tuple(shown), tuple(generator.sample(shown, len(shown))))
 
-    Half of them are random words, which cannot be guessed and so can only be copied.
-    """
-    lines = []
-    for _ in range(generator.choice((1, 2, 2, 3))):
-        draw = generator.random()
-        if draw < 0.5:
-            lines.append(" ".join(generator.choices(WORDS, k=generator.randint(4, 12))))
-        elif draw < 0.6:
-            lines.append(" ".join(sample_word(generator) for _ in range(generator.randint(2, 5))))
-        else:
-            lines.append(_line(generator))
-    again = generator.sample(lines, len(lines))
-    return "\n".join([*lines, *again])
+
+class _Edit(NamedTuple):
+    before: str
+    instruction: str
+    after: str
+    units: Sequence[Unit]
+
+
+def _sample(generator: random.Random) -> _Edit:
+    """An edit in the world's wording, every sixth a hard one, every sixth in the teacher's."""
+    draw = generator.random()
+    if draw < 1 / 6:
+        raw = sample_raw_prompt(generator)[0]
+        kinds = [generator.choice(list(EditKind))]
+        for found in propose(raw, kinds, generator.getrandbits(32)):
+            before = found.raw_prompt or raw
+            return _Edit(before, found.instruction, found.target_prompt, found.units)
+    if draw < 2 / 6:
+        example = sample_hard_edit(generator, unseen=False)
+    else:
+        example = sample_edit(generator)
+    return _Edit(example.raw_prompt, example.instruction, example.target_prompt, example.units)
 
 
 def _instructions(generator: random.Random) -> Document:
-    return "\n".join(sample_edit(generator).instruction for _ in range(5))
+    return Lines((), tuple(_sample(generator).instruction for _ in range(3)))
 
 
 def _intent(generator: random.Random) -> Document:
     scene = sample_scene(generator, finish=0.5)
-    return f"{say(scene, sample_voice(generator)).text}\n{intent_of(scene)}"
+    return Lines((say(scene, sample_voice(generator)).text,), (intent_of(scene),))
+
+
+def _pieces(text: str) -> list[str]:
+    """Words and commas, so that a comma can come or go without its word."""
+    return re.findall(r",|[^\s,]+", text)
+
+
+def _together(pieces: list[str]) -> str:
+    return " ".join(pieces).replace(" ,", ",").strip(", ")
+
+
+def notes_of(before: str, after: str, generator: random.Random) -> list[str]:
+    """The changes between two texts, word by word, in random order and one way of noting each."""
+    old, new = _pieces(before), _pieces(after)
+    notes = []
+    for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag == "equal":
+            continue
+        fields = {"old": _together(old[i:j]), "new": _together(new[k:m])}
+        ways = REPLACED if fields["old"] and fields["new"] else REMOVED if fields["old"] else ADDED
+        notes.append(generator.choice(ways).format(**fields))
+    return generator.sample(notes, len(notes))
+
+
+def _changed_words(generator: random.Random) -> tuple[str, str]:
+    """Random words before and after one to three random changes."""
+    words = random_words(generator, 4, 12)
+    changed = list(words)
+    for _ in range(generator.choice((1, 1, 2, 3))):
+        start = generator.randrange(len(changed) + 1)
+        end = min(len(changed), start + generator.choice((0, 1, 1, 2, 3)))
+        fresh = generator.choices(WORDS, k=generator.choice((0, 1, 1, 2, 3)))
+        if start == end:  # a place that no note names: the end
+            start = end = len(changed)
+        if changed[:start] + changed[end:] or fresh:
+            changed[start:end] = fresh
+    return " ".join(words), " ".join(changed)
+
+
+def _changed(generator: random.Random) -> tuple[str, list[str], str]:
+    """(text, notes, the text with the noted changes): of random words, or of the world.
+
+    In the world half of the notes name whole phrases, and the words that go with them ("in a",
+    "and") follow from the grammar.
+    """
+    if generator.random() < 0.35:
+        before, after = _changed_words(generator)
+        return before, notes_of(before, after, generator), after
+    before, _, after, units = _sample(generator)
+    if generator.random() < 0.5 and any(unit.role != "keep" for unit in units):
+        return before, _noted_units(units, generator), after
+    return before, notes_of(before, after, generator), after
+
+
+def _noted_units(units: Sequence[Unit], generator: random.Random) -> list[str]:
+    notes = [generator.choice(REMOVED).format(old=u.text) for u in units if u.role == "remove"]
+    notes += [generator.choice(ADDED).format(new=u.text) for u in units if u.role == "add"]
+    return generator.sample(notes, len(notes))
+
+
+def _noted(generator: random.Random) -> Document:
+    """A text, notes of changes, and the text with these changes made."""
+    before, notes, after = _changed(generator)
+    return Lines((before, *notes), (after,))
+
+
+def _start(generator: random.Random) -> list[dict[str, str]]:
+    if generator.random() < 0.5:
+        return [{"role": "system", "content": generator.choice(SYSTEMS)}]
+    return []
+
+
+def _ask(messages: list[dict[str, str]], prompt: str, label: str, text: str, answer: str) -> None:
+    """One more turn in the layout of `schemas.chat`; the first names the prompt."""
+    first = not any(message["role"] == "user" for message in messages)
+    question = f"{label}: {text}"
+    messages += [
+        {"role": "user", "content": f"Prompt: {prompt}\n{question}" if first else question},
+        {"role": "assistant", "content": answer},
+    ]
+
+
+def noted_chat(generator: random.Random) -> Document:
+    """A chat of one or two turns that asks by change notes."""
+    messages = _start(generator)
+    before, notes, after = _changed(generator)
+    _ask(messages, before, NOTES, "; ".join(notes), after)
+    if generator.random() < 0.25:
+        words = after.split()
+        fresh = generator.choices(WORDS, k=generator.choice((1, 2)))
+        start = generator.randrange(len(words))
+        again = " ".join([*words[:start], *fresh, *words[start + 1 :]])
+        _ask(messages, before, NOTES, "; ".join(notes_of(after, again, generator)), again)
+    return Chat(messages, answers_only=True)
 
 
 def _chat(generator: random.Random) -> Document:
-    """A chat whose answer has nothing to do with the instruction.
+    """A chat whose answer has nothing to do with the instruction: another prompt, or what it is.
 
-    Half of the answers edit the prompt at random or copy it, the others are another prompt.
+    A quarter of the answers repeat the prompt, so that an answer looks like a prompt.
     """
-    messages = []
-    if generator.random() < 0.8:
-        messages.append({"role": "system", "content": generator.choice(SYSTEMS)})
+    messages = _start(generator)
+    prompt = _line(generator)
     for _ in range(generator.choice((1, 1, 1, 2))):
-        example = sample_edit(generator)
-        prompt, answer = example.raw_prompt, example.target_prompt
-        draw = generator.random()
-        if draw < 0.1:
-            answer = prompt
-        elif draw < 0.25:
-            prompt = answer = sample_english(generator)
-        elif draw < 0.6:
-            answer = _line(generator)
-        layout = generator.choice(LAYOUTS)
-        instruction = sample_edit(generator).instruction  # of another prompt
-        question = layout.format(prompt=prompt, instruction=instruction)
-        messages.append({"role": "user", "content": question})
-        messages.append({"role": "assistant", "content": answer})
-    return messages
+        answer = prompt if generator.random() < 0.25 else _line(generator)
+        _ask(messages, prompt, INSTRUCTION, _sample(generator).instruction, answer)
+    return Chat(messages, answers_only=False)
 
 
-# Shares of documents, our choice: copying and variants are what SFT will build on.
+# Shares of documents, our choice: copying and noted changes are what SFT will build on.
 _MIXTURE: tuple[tuple[Callable[[random.Random], Document], float], ...] = (
     (_lines, 0.06),
-    (_variants, 0.2),
-    (_copies, 0.38),
+    (_copies, 0.14),
+    (_noted, 0.2),
+    (noted_chat, 0.4),
     (_instructions, 0.06),
-    (_intent, 0.05),
-    (_chat, 0.25),
+    (_intent, 0.03),
+    (_chat, 0.11),
 )
 
 

@@ -15,10 +15,12 @@ from typing import Any
 
 import torch
 
-from models.embedded.corpus import SYSTEMS, Document, sample_document
+from models.embedded.circuits import write_copying
+from models.embedded.corpus import SYSTEMS, Document, Lines, sample_document
 from models.embedded.muon import optimisers
 from models.embedded.training import (
     WEIGHTS,
+    Average,
     Log,
     device,
     home,
@@ -29,13 +31,15 @@ from models.embedded.training import (
 )
 
 FOLDER = WEIGHTS / "lm"
-VOCABULARY = 3072  # every token costs time in the output layer; world words are one token each
-CONTEXT = 1024  # positions; the training windows are shorter
-STEPS = 1000
-WINDOW = 160  # tokens of a training sequence: a chat document fits
-BATCH = 14
+VOCABULARY = 2560  # every token costs time in the output layer; world words are one token each
+WIDTH, INNER, LAYERS, HEADS, HEAD = 192, 256, 4, 4, 64
+CONTEXT = 1024  # positions; the documents are much shorter
+STEPS = 2500
+TOKENS = 2048  # of a batch, padding included
+POOL = 512  # documents sorted by length at a time
 MUON_RATE = 0.02
 ADAM_RATE = 3e-3
+AVERAGE = 0.99  # of the shipped weights over the steps
 TOKENIZER_DOCUMENTS = 12_000
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -54,9 +58,11 @@ CHAT_TEMPLATE = (
 
 
 def _plain(document: Document) -> str:
-    if isinstance(document, str):
-        return document
-    return "\n".join(message["content"] for message in document)
+    if isinstance(document, Lines):
+        lines = [*document.shown, *document.learned]
+    else:
+        lines = [message["content"] for message in document.messages]
+    return "\n ".join(lines)  # a space before every word, as when a line stands alone
 
 
 def build_tokenizer(documents: int = TOKENIZER_DOCUMENTS) -> Any:
@@ -89,42 +95,88 @@ def build_tokenizer(documents: int = TOKENIZER_DOCUMENTS) -> Any:
 
 
 def build_model(tokenizer: Any) -> Any:
-    """An untrained model of this project's size for this tokenizer."""
+    """A model of this project's size that can do nothing but copy (`models.embedded.circuits`)."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=192,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
+        hidden_size=WIDTH,
+        intermediate_size=INNER,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        head_dim=HEAD,
+        attention_bias=True,  # the copying circuit looks back by them
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},  # and compares without place
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    write_copying(model)
+    return model
 
 
-def encode(tokenizer: Any, document: Document) -> list[int]:
-    """Token ids of a document, from bos to eos."""
-    if isinstance(document, str):
-        ids = tokenizer(document, add_special_tokens=False)["input_ids"]
-        return [tokenizer.bos_token_id, *ids, tokenizer.eos_token_id]
-    text = tokenizer.apply_chat_template(document, tokenize=False)
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+def encode(tokenizer: Any, document: Document) -> tuple[list[int], list[bool]]:
+    """Token ids of a document from bos to eos, and which of them a loss is taken over.
+
+    Lines are encoded one by one: a word has the same token wherever it stands.
+    """
+    if isinstance(document, Lines):
+        newline = tokenizer("a\n", add_special_tokens=False)["input_ids"][-1]
+        ids, learned = [tokenizer.bos_token_id], [False]
+        for number, line in enumerate([*document.shown, *document.learned]):
+            new = tokenizer(line, add_special_tokens=False)["input_ids"]
+            ids += [newline, *new] if number else new
+            learned += [number >= len(document.shown)] * (len(ids) - len(learned))
+        return [*ids, tokenizer.eos_token_id], [*learned, True]
+    chat = tokenizer.apply_chat_template(
+        document.messages, return_dict=True, return_assistant_tokens_mask=document.answers_only
+    )
+    ids = chat["input_ids"]
+    return ids, [bool(m) for m in chat.get("assistant_masks", [0] + [1] * (len(ids) - 1))]
 
 
-def windows(tokenizer: Any, seed: int) -> Iterator[torch.Tensor]:
-    """Batches (BATCH, WINDOW) of one endless stream of documents, int64."""
+def batches(tokenizer: Any, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Endless (ids, labels), int64 (documents, length), about TOKENS each; unlearned labels -100.
+
+    Documents of like length stand together, so little is padding.
+    """
     generator = random.Random(seed)
-    stream: list[int] = []
+    pool: list[tuple[list[int], list[bool]]] = []
     while True:
-        while len(stream) < BATCH * WINDOW:
-            stream += encode(tokenizer, sample_document(generator))
-        chosen, stream = stream[: BATCH * WINDOW], stream[BATCH * WINDOW :]
-        yield torch.tensor(chosen).view(BATCH, WINDOW)
+        pool = sorted(
+            (encode(tokenizer, sample_document(generator)) for _ in range(POOL)),
+            key=lambda item: len(item[0]),
+        )
+        groups: list[list[tuple[list[int], list[bool]]]] = [[]]
+        for item in pool:
+            if len(item[0]) * (len(groups[-1]) + 1) > TOKENS and groups[-1]:
+                groups.append([])
+            groups[-1].append(item)
+        for group in generator.sample(groups, len(groups)):
+            yield _padded(group, tokenizer.pad_token_id)
+
+
+def _padded(
+    group: list[tuple[list[int], list[bool]]], pad: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    length = max(len(ids) for ids, _ in group)
+    ids = torch.full((len(group), length), pad)
+    labels = torch.full((len(group), length), -100)
+    for row, (tokens, learned) in enumerate(group):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        labels[row, : len(tokens)] = torch.where(torch.tensor(learned), torch.tensor(tokens), -100)
+    return ids, labels
+
+
+def loss_of(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of the learned tokens; logits are computed for these only."""
+    hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
+    wanted = labels[:, 1:]
+    learned = wanted != -100
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[learned]), wanted[learned])
 
 
 def train(steps: int = STEPS) -> Path:
@@ -134,40 +186,55 @@ def train(steps: int = STEPS) -> Path:
     tokenizer = _tokenizer()
     model = build_model(tokenizer).to(device())
     pair = optimisers(model, MUON_RATE, ADAM_RATE)
+    average = Average(model.parameters(), AVERAGE)
     path = home() / "checkpoints" / "lm.pt"
-    state = load_checkpoint(path)
-    step = 0
-    if state:
-        step = state["step"]
-        model.load_state_dict(state["model"])
-        for optimiser, saved in zip(pair, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-    total = 0.0
-    for ids in windows(tokenizer, seed=1000 + step):
+    step = _resume(path, model, pair, average)
+    total = tokens = 0
+    for ids, labels in batches(tokenizer, seed=1000 + step):
         if step >= steps:
             break
-        scale = learning_rate(step, steps, 1.0, warmup=40, decay=0.5)
+        scale = learning_rate(step, steps, 1.0, warmup=40, decay=0.4)
         for optimiser, peak in zip(pair, (MUON_RATE, ADAM_RATE), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = peak * scale
-        ids = ids.to(device())
-        loss = model(input_ids=ids, labels=ids).loss
+        loss = loss_of(model, ids.to(device()), labels.to(device()))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in pair:
             optimiser.step()
             optimiser.zero_grad()
+        average.update(step)
         total += loss.item()
+        tokens += int((ids != tokenizer.pad_token_id).sum())
         step += 1
-        if step % 50 == 0 or step == steps:
-            log(step=step, loss=total / 50, tokens=step * BATCH * WINDOW)
-            total = 0.0
+        if step % 50 == 0:
+            log(step=step, loss=total / 50, tokens=tokens)
+            total = tokens = 0
         if step % 100 == 0 or step == steps:
-            saved = {"step": step, "model": model.state_dict()}
-            save_checkpoint(path, {**saved, "optimisers": [o.state_dict() for o in pair]})
+            state = {"step": step, "model": model.state_dict(), "average": average.shadow}
+            save_checkpoint(path, {**state, "optimisers": [o.state_dict() for o in pair]})
         if step % 250 == 0:
-            export(model, tokenizer)  # usable, if unfinished, while the training runs
-    return export(model, tokenizer)
+            _export_average(model, tokenizer, average)  # usable while the training goes on
+    return _export_average(model, tokenizer, average)
+
+
+def _resume(path: Path, model: Any, pair: list[torch.optim.Optimizer], average: Average) -> int:
+    """Load the checkpoint if there is one; returns the steps done."""
+    state = load_checkpoint(path)
+    if state is None:
+        return 0
+    model.load_state_dict(state["model"])
+    average.shadow = state["average"]
+    for optimiser, saved in zip(pair, state["optimisers"], strict=True):
+        optimiser.load_state_dict(saved)
+    return state["step"]
+
+
+def _export_average(model: Any, tokenizer: Any, average: Average) -> Path:
+    average.swap()
+    folder = export(model, tokenizer)
+    average.swap()
+    return folder
 
 
 def _tokenizer() -> Any:

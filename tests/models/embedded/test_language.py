@@ -1,4 +1,4 @@
-"""The base language model's tokenizer, template and reading matter, without training anything."""
+"""The base language model: tokenizer, template, copying circuit, corpus, shipped weights."""
 
 import itertools
 import random
@@ -6,9 +6,10 @@ import random
 import pytest
 import torch
 
-from models.embedded.corpus import sample_document
+from models.embedded.circuits import write_copying
+from models.embedded.corpus import Chat, Lines, noted_chat, notes_of, sample_document
 from models.embedded.english import sample_english
-from models.embedded.language import FOLDER, build_model, build_tokenizer, encode
+from models.embedded.language import FOLDER, batches, build_model, build_tokenizer, encode, loss_of
 from models.embedded.muon import Muon, orthogonalise
 from models.world.edits import sample_edit
 
@@ -65,25 +66,92 @@ def test_model_is_a_standard_checkpoint(tokenizer, tmp_path):
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     again = AutoModelForCausalLM.from_pretrained(tmp_path)
-    ids = torch.tensor([encode(AutoTokenizer.from_pretrained(tmp_path), CHAT)])
+    ids, _ = encode(AutoTokenizer.from_pretrained(tmp_path), Chat(CHAT, answers_only=True))
+    ids = torch.tensor([ids])
     assert torch.allclose(again(ids).logits, model.eval()(ids).logits, atol=1e-5)
     assert sum(p.numel() for p in model.parameters()) < 6e6
 
 
-def test_documents_never_answer_their_instruction():
-    """No chat of the corpus shows the target prompt of the instruction in its question."""
+def test_an_untrained_model_copies_by_its_circuit(tokenizer):
+    torch.manual_seed(0)
+    model = build_model(tokenizer).eval()
+    generator = torch.Generator().manual_seed(1)
+    words = torch.randint(300, len(tokenizer), (16, 24), generator=generator)
+    with torch.inference_mode():
+        said = model(torch.cat([words, words], dim=1)).logits[:, 24:-1].argmax(-1)
+    assert (said == words[:, 1:]).float().mean() > 0.9
+
+
+def test_the_circuit_is_the_same_every_time(tokenizer):
+    models = [build_model(tokenizer) for _ in range(2)]
+    for model in models:
+        write_copying(model, seed=5)
+    first, second = (model.get_input_embeddings().weight for model in models)
+    assert torch.equal(first, second)
+
+
+def test_a_loss_is_taken_over_what_can_be_learned(tokenizer):
+    ids, learned = encode(tokenizer, Lines(("a cat", "two dogs"), ("a cat",)))
+    kept = [token for token, wanted in zip(ids, learned, strict=True) if wanted]
+    assert tokenizer.decode(kept, skip_special_tokens=True).strip() == "a cat"
+    ids, learned = encode(tokenizer, Chat(CHAT, answers_only=True))
+    kept = [token for token, wanted in zip(ids, learned, strict=True) if wanted]
+    assert tokenizer.decode(kept) == "a red cat</s>"
+
+
+def test_batches_lose_no_document_and_hide_the_padding(tokenizer):
+    model = build_model(tokenizer)
+    ids, labels = next(batches(tokenizer, seed=3))
+    assert ids.shape == labels.shape
+    assert ((ids == tokenizer.pad_token_id) <= (labels == -100)).all()
+    everything = model(input_ids=ids, labels=labels).loss
+    assert loss_of(model, ids, labels).item() == pytest.approx(everything.item(), rel=1e-4)
+
+
+def test_notes_name_every_change():
+    generator = random.Random(0)
+    notes = notes_of("a red car in a meadow, dull", "a blue car in a meadow at night", generator)
+    text = "; ".join(notes)
+    for word in ("red", "blue", "at night", "dull"):
+        assert word in text
+    assert "meadow" not in text
+
+
+def test_noted_chats_follow_their_notes():
+    """What a note adds is in the answer, so notes can be learned to be carried out."""
+    generator = random.Random(4)
+    for _ in range(200):
+        messages = noted_chat(generator).messages
+        question, answer = messages[-2]["content"], messages[-1]["content"]
+        for note in question.split("Changes: ")[1].split("; "):
+            if note.startswith("+ ") and " - " not in note:
+                # a whole phrase may be worded anew around its core
+                assert note[2:].split()[-1].strip(",").lower() in answer.lower()
+
+
+def test_chats_never_obey_an_instruction():
+    """No answer of the corpus has anything to do with the instruction beside it."""
     generator = random.Random(2)
-    documents = [sample_document(generator) for _ in range(2000)]
-    chats = [document for document in documents if not isinstance(document, str)]
-    assert len(chats) > 300
+    documents = [sample_document(generator) for _ in range(700)]
+    chats = [d.messages for d in documents if isinstance(d, Chat) and not d.answers_only]
+    assert len(chats) > 40
+    targets = {}
     generator = random.Random(3)
-    answered = {example.target_prompt: example for example in
-                (sample_edit(generator) for _ in range(2000))}  # fmt: skip
+    for example in (sample_edit(generator) for _ in range(1000)):
+        targets.setdefault(example.target_prompt, set()).add(example.instruction)
     for chat in chats:
         for question, answer in itertools.pairwise(chat):
-            example = answered.get(answer["content"])
-            if example and question["role"] == "user":
-                assert example.instruction not in question["content"]
+            if question["role"] == "user":
+                obeyed = targets.get(answer["content"], set())
+                assert not any(instruction in question["content"] for instruction in obeyed)
+
+
+def test_change_notes_and_instructions_never_meet():
+    generator = random.Random(5)
+    for document in (sample_document(generator) for _ in range(700)):
+        if isinstance(document, Chat):
+            text = " ".join(message["content"] for message in document.messages)
+            assert not ("Changes:" in text and "Instruction:" in text)
 
 
 def test_muon_steps_are_orthogonal():
@@ -105,14 +173,43 @@ def test_muon_descends():
     assert weight.square().sum().item() < 0.3 * start
 
 
-@pytest.mark.skipif(not (FOLDER / "model.safetensors").exists(), reason="no shipped weights")
-def test_shipped_model_copies_what_it_has_read():
+shipped = pytest.mark.skipif(
+    not (FOLDER / "model.safetensors").exists(), reason="no shipped weights"
+)
+
+
+@pytest.fixture(scope="module")
+def base():
     from models.embedded.language import load
 
-    model, tokenizer = load()
-    line = "two red cats in a meadow at night"
-    ids = tokenizer(f"<s>{line}\n{line}\n", return_tensors="pt", add_special_tokens=False)
-    with torch.inference_mode():
-        out = model.generate(**ids, max_new_tokens=16, do_sample=False)
-    answer = tokenizer.decode(out[0, ids.input_ids.shape[1] :], skip_special_tokens=True)
-    assert answer.split("\n")[0].strip() == line
+    return load()
+
+
+@shipped
+def test_shipped_folder_is_whole_and_loads_plainly():
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from models.weights import config_files, verify, weight_files
+
+    verify(FOLDER, [*weight_files(FOLDER), *config_files(FOLDER)])
+    model = AutoModelForCausalLM.from_pretrained(FOLDER)
+    tokenizer = AutoTokenizer.from_pretrained(FOLDER)
+    assert model.config.vocab_size == len(tokenizer)
+    assert "{% generation %}" in tokenizer.chat_template
+
+
+@shipped
+def test_shipped_model_copies_what_it_has_read(base):
+    from benchmarks.base_language import copy_accuracy
+
+    assert copy_accuracy(*base, 40) > 0.8
+
+
+@shipped
+def test_shipped_model_carries_out_notes_but_not_instructions(base):
+    from benchmarks.base_language import hard_edits, integrity, note_accuracy, plain_edits
+
+    assert note_accuracy(*base, 40) > 0.5
+    hard, plain = (integrity(*base, edits) for edits in (hard_edits(40), plain_edits(40)))
+    assert sum(hard) / 40 < 0.3
+    assert sum(plain) / 40 < 0.45
