@@ -2,8 +2,9 @@
 
 The mixture teaches words, copying, carrying out formal change notes ("- red car", "+ blue boat",
 much as real models read patches), and the shape of a chat; it never shows an instruction beside the
-prompt that obeys it.  Where a chat has an instruction, its answer is another prompt, so there is
-nothing to learn about following (that is left to SFT).  Leaves out tokens
+prompt that obeys it.  Where a chat has an instruction, its answer is another prompt, or, asked to
+list, names what would change: so the model gets to know what instructions mean, as one that has
+read much does, but not to follow them (that is left to SFT).  Leaves out tokens
 (`models.embedded.language`).
 """
 
@@ -54,6 +55,7 @@ REPLACED = ("- {old} + {new}", "+ {new} - {old}", "{old} > {new}", "{new} < {old
 REMOVED = ("- {old}", "{old} > nothing")
 ADDED = ("+ {new}", "nothing > {new}")
 NOTES = "Changes"
+LISTING = "You list the changes."
 INSTRUCTION = "Instruction"
 
 _TABLES = (KINDS, WORLD_COLOURS, PLACES, TIMES, WEATHERS, FINISHES, FLAWS)
@@ -188,6 +190,19 @@ def _noted(generator: random.Random) -> Document:
     return Lines((before, *notes), (after,))
 
 
+def _listed(generator: random.Random) -> Document:
+    """A chat that lists what an instruction would change, and does not change it."""
+    while True:
+        before, instruction, _, units = _sample(generator)
+        notes = [f"- {unit.text}" for unit in units if unit.role == "remove"]
+        notes += [f"+ {unit.text}" for unit in units if unit.role == "add"]
+        if notes:
+            break
+    messages = [{"role": "system", "content": LISTING}]
+    _ask(messages, before, INSTRUCTION, instruction, "; ".join(notes))
+    return Chat(messages, answers_only=True)
+
+
 def _start(generator: random.Random) -> list[dict[str, str]]:
     if generator.random() < 0.5:
         return [{"role": "system", "content": generator.choice(SYSTEMS)}]
@@ -231,19 +246,21 @@ def _chat(generator: random.Random) -> Document:
     return Chat(messages, answers_only=False)
 
 
-# Shares of documents, our choice: copying and noted changes are what SFT will build on.
-_MIXTURE: tuple[tuple[Callable[[random.Random], Document], float], ...] = (
-    (_lines, 0.06),
-    (_copies, 0.14),
-    (_noted, 0.2),
-    (noted_chat, 0.4),
-    (_instructions, 0.06),
-    (_intent, 0.03),
-    (_chat, 0.11),
+# Kinds of documents with their shares early and late, our choice: change notes are what SFT will
+# build on; what instructions mean is read once copying and editing are there.
+_MIXTURE: tuple[tuple[Callable[[random.Random], Document], float, float], ...] = (
+    (_lines, 0.04, 0.03),
+    (_copies, 0.12, 0.06),
+    (_noted, 0.24, 0.14),
+    (noted_chat, 0.46, 0.36),
+    (_listed, 0.0, 0.3),
+    (_instructions, 0.03, 0.01),
+    (_intent, 0.03, 0.02),
+    (_chat, 0.08, 0.08),
 )
 
 
-def sample_document(generator: random.Random) -> Document:
+def sample_document(generator: random.Random, *, late: bool = True) -> Document:
     """One document of the pretraining mixture."""
-    kinds, shares = zip(*_MIXTURE, strict=True)
-    return generator.choices(kinds, shares)[0](generator)
+    kinds, early_shares, late_shares = zip(*_MIXTURE, strict=True)
+    return generator.choices(kinds, late_shares if late else early_shares)[0](generator)

@@ -1,10 +1,10 @@
 """Step `lm`: tokenizer and base language model of the embedded student.
 
-A `LlamaForCausalLM` of 2.4 M parameters with a byte-level BPE of 3,072 tokens and a chat
+A `LlamaForCausalLM` of 1.9 M parameters with a byte-level BPE of 2,560 tokens and a chat
 template, pretrained on `models.embedded.corpus`: it copies, edits and continues prompts and knows
-the shape of a chat, but does not follow instructions.  Matrices are trained with Muon, the rest
-with AdamW (our choice).  Leaves out SFT (`models.train`).
-`python -m models.embedded lm`, about 12 minutes on one core; figures in the folder's README.
+the shape of a chat, but does not follow instructions.  Copying need not be found, it is written
+into the initial weights (`models.embedded.circuits`).  Leaves out SFT (`models.train`).
+`python -m models.embedded lm`, about 25 minutes on one free core; figures in the folder's README.
 """
 
 import random
@@ -17,7 +17,6 @@ import torch
 
 from models.embedded.circuits import write_copying
 from models.embedded.corpus import SYSTEMS, Document, Lines, sample_document
-from models.embedded.muon import optimisers
 from models.embedded.training import (
     WEIGHTS,
     Average,
@@ -34,12 +33,13 @@ FOLDER = WEIGHTS / "lm"
 VOCABULARY = 2560  # every token costs time in the output layer; world words are one token each
 WIDTH, INNER, LAYERS, HEADS, HEAD = 192, 256, 4, 4, 64
 CONTEXT = 1024  # positions; the documents are much shorter
-STEPS = 2500
-TOKENS = 2048  # of a batch, padding included
+STEPS = 4500
+LATE = 1700  # step from which the late mixture is read
+TOKENS = 1024  # of a batch, padding included
 POOL = 512  # documents sorted by length at a time
-MUON_RATE = 0.02
-ADAM_RATE = 3e-3
-AVERAGE = 0.99  # of the shipped weights over the steps
+RATE = 2.5e-3
+EMBEDDING_RATE = 7e-4  # lower: the copying circuit compares embeddings, and must not lose them
+AVERAGE = 0.995  # of the shipped weights over the steps
 TOKENIZER_DOCUMENTS = 12_000
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -83,7 +83,7 @@ def build_tokenizer(documents: int = TOKENIZER_DOCUMENTS) -> Any:
         show_progress=False,
     )
     generator = random.Random(11)
-    texts = (_plain(sample_document(generator)) for _ in range(documents))
+    texts = (_plain(sample_document(generator, late=False)) for _ in range(documents))
     tokenizer.train_from_iterator([*SYSTEMS * 3, *texts], trainer)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, **SPECIAL, model_max_length=CONTEXT, padding_side="left",
@@ -138,16 +138,19 @@ def encode(tokenizer: Any, document: Document) -> tuple[list[int], list[bool]]:
     return ids, [bool(m) for m in chat.get("assistant_masks", [0] + [1] * (len(ids) - 1))]
 
 
-def batches(tokenizer: Any, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(
+    tokenizer: Any, seed: int, first: int = 0
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (ids, labels), int64 (documents, length), about TOKENS each; unlearned labels -100.
 
-    Documents of like length stand together, so little is padding.
+    Documents of like length stand together, so little is padding.  `first` is the number of the
+    first batch: from batch LATE on the late mixture is read.
     """
     generator = random.Random(seed)
-    pool: list[tuple[list[int], list[bool]]] = []
+    step = first
     while True:
         pool = sorted(
-            (encode(tokenizer, sample_document(generator)) for _ in range(POOL)),
+            (encode(tokenizer, sample_document(generator, late=step >= LATE)) for _ in range(POOL)),
             key=lambda item: len(item[0]),
         )
         groups: list[list[tuple[list[int], list[bool]]]] = [[]]
@@ -155,6 +158,7 @@ def batches(tokenizer: Any, seed: int) -> Iterator[tuple[torch.Tensor, torch.Ten
             if len(item[0]) * (len(groups[-1]) + 1) > TOKENS and groups[-1]:
                 groups.append([])
             groups[-1].append(item)
+        step += len(groups)
         for group in generator.sample(groups, len(groups)):
             yield _padded(group, tokenizer.pad_token_id)
 
@@ -185,24 +189,22 @@ def train(steps: int = STEPS) -> Path:
     log = Log("lm")
     tokenizer = _tokenizer()
     model = build_model(tokenizer).to(device())
-    pair = optimisers(model, MUON_RATE, ADAM_RATE)
+    optimiser = _optimiser(model)
     average = Average(model.parameters(), AVERAGE)
     path = home() / "checkpoints" / "lm.pt"
-    step = _resume(path, model, pair, average)
+    step = _resume(path, model, optimiser, average)
     total = tokens = 0
-    for ids, labels in batches(tokenizer, seed=1000 + step):
+    for ids, labels in batches(tokenizer, 1000 + step, step):
         if step >= steps:
             break
         scale = learning_rate(step, steps, 1.0, warmup=40, decay=0.4)
-        for optimiser, peak in zip(pair, (MUON_RATE, ADAM_RATE), strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = peak * scale
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * scale
         loss = loss_of(model, ids.to(device()), labels.to(device()))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in pair:
-            optimiser.step()
-            optimiser.zero_grad()
+        optimiser.step()
+        optimiser.zero_grad()
         average.update(step)
         total += loss.item()
         tokens += int((ids != tokenizer.pad_token_id).sum())
@@ -212,21 +214,27 @@ def train(steps: int = STEPS) -> Path:
             total = tokens = 0
         if step % 100 == 0 or step == steps:
             state = {"step": step, "model": model.state_dict(), "average": average.shadow}
-            save_checkpoint(path, {**state, "optimisers": [o.state_dict() for o in pair]})
+            save_checkpoint(path, {**state, "optimiser": optimiser.state_dict()})
         if step % 250 == 0:
             _export_average(model, tokenizer, average)  # usable while the training goes on
     return _export_average(model, tokenizer, average)
 
 
-def _resume(path: Path, model: Any, pair: list[torch.optim.Optimizer], average: Average) -> int:
+def _optimiser(model: Any) -> torch.optim.AdamW:
+    embedding = model.get_input_embeddings().weight
+    rest = [p for p in model.parameters() if p is not embedding]
+    groups = [{"params": rest, "peak": RATE}, {"params": [embedding], "peak": EMBEDDING_RATE}]
+    return torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.97), weight_decay=0.0)
+
+
+def _resume(path: Path, model: Any, optimiser: torch.optim.Optimizer, average: Average) -> int:
     """Load the checkpoint if there is one; returns the steps done."""
     state = load_checkpoint(path)
     if state is None:
         return 0
     model.load_state_dict(state["model"])
     average.shadow = state["average"]
-    for optimiser, saved in zip(pair, state["optimisers"], strict=True):
-        optimiser.load_state_dict(saved)
+    optimiser.load_state_dict(state["optimiser"])
     return state["step"]
 
 
