@@ -219,7 +219,7 @@ def _ask(messages: list[dict[str, str]], prompt: str, label: str, text: str, ans
     ]
 
 
-def noted_chat(generator: random.Random) -> Document:
+def noted_chat(generator: random.Random) -> Chat:
     """A chat of one or two turns that asks by change notes."""
     messages = _start(generator)
     before, notes, after = _changed(generator)

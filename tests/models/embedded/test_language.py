@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -199,14 +200,14 @@ def test_shipped_folder_is_whole_and_loads_plainly():
 
 
 @shipped
-def test_shipped_model_copies_what_it_has_read(base):
+def test_shipped_model_copies_what_it_has_read(base: tuple[Any, Any]):
     from benchmarks.base_language import copy_accuracy
 
     assert copy_accuracy(*base, 40) > 0.8
 
 
 @shipped
-def test_shipped_model_carries_out_notes_but_not_instructions(base):
+def test_shipped_model_carries_out_notes_but_not_instructions(base: tuple[Any, Any]):
     from benchmarks.base_language import hard_edits, integrity, note_accuracy, plain_edits
 
     assert note_accuracy(*base, 40) > 0.5
