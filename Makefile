@@ -6,7 +6,7 @@ export HF_HUB_OFFLINE ?= 1
 export DO_NOT_TRACK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-small test test-slow check bench bench-embedded rl-study embedded-models up down clean
+.PHONY: help setup demo demo-small test test-slow check bench bench-embedded instructpe-v0 rl-study embedded-models up down clean
 
 help: ## what can be run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
@@ -51,6 +51,13 @@ bench-embedded: setup ## adherence, scorers and headroom of the embedded models,
 	@$(BIN)/python -m benchmarks.embedded
 	@$(BIN)/python -m benchmarks.embedded_scorers
 	@$(BIN)/python -m benchmarks.headroom --scorer
+
+# The demo builds on the first 150 prompts; these are the others.
+instructpe-v0: setup ## make profiles/data/instructpe-v0 again: text rules alone, no render
+	@mkdir -p var/v0 && tail -n +151 profiles/data/world_prompts.txt > var/v0/v0_prompts.txt
+	DIFFCHAT_HOME=var/v0 $(BIN)/diffchat build --prompts var/v0/v0_prompts.txt --no-render --licence Apache-2.0
+	rm -rf var/v0/export && DIFFCHAT_HOME=var/v0 $(BIN)/diffchat export var/v0/export
+	cp var/v0/export/data/*.parquet profiles/data/instructpe-v0/data/
 
 rl-study: setup ## ablations of the RL method, 5 seeds each; hours, in the background, resumable
 	@mkdir -p $${DIFFCHAT_HOME:-var}/studies
