@@ -236,12 +236,12 @@ def noted_chat(generator: random.Random) -> Chat:
 def _chat(generator: random.Random) -> Document:
     """A chat whose answer has nothing to do with the instruction: another prompt, or what it is.
 
-    A quarter of the answers repeat the prompt, so that an answer looks like a prompt.
+    A tenth of the answers repeat the prompt; more would make repeating the habit of the base.
     """
     messages = _start(generator)
     prompt = _line(generator)
     for _ in range(generator.choice((1, 1, 1, 2))):
-        answer = prompt if generator.random() < 0.25 else _line(generator)
+        answer = prompt if generator.random() < 0.1 else _line(generator)
         _ask(messages, prompt, INSTRUCTION, _sample(generator).instruction, answer)
     return Chat(messages, answers_only=False)
 
