@@ -37,8 +37,8 @@ CARDS = {
         "tokens, chat template with system, user and assistant) to be fine-tuned by SFT and RL.",
         "Text by grammar only (`models/embedded/corpus.py`): prompts of the drawn world, repeated "
         "lines, texts with formal change notes and the changed text, instructions on their own, "
-        "general English prompts, chats that list what an instruction would change, and chats whose "
-        "answers have nothing to do with the instruction. "
+        "general English prompts, chats that list what an instruction would change, and chats "
+        "whose answers have nothing to do with the instruction. "
         "No scene shows a held-out combination (random words may stand side by side by chance).",
         "`python -m models.embedded lm`: a copying circuit written into the initial weights "
         "(`models/embedded/circuits.py`), then batches of 1,024 tokens, loss on what can be "
