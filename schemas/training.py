@@ -77,8 +77,6 @@ class RewardSettings(Frozen):
     calibration: int = Field(default=64, ge=2)  # training prompts whose SFT gains give σ
     length_penalty: float = 0.5  # for each share of the TIS's token budget beyond `length_free`
     length_free: float = 0.6  # share of the budget that costs nothing
-    surrogate: bool = False  # text-only regressor instead of renders, between true renders
-    true_every: int = Field(default=5, ge=1)  # steps between true renders of a surrogate
 
 
 class RlSettings(Frozen):
@@ -92,7 +90,6 @@ class RlSettings(Frozen):
     steps: int = Field(default=40, ge=1)  # rollouts
     prompts: int = Field(default=8, ge=1)  # a step
     samples: int = Field(default=4, ge=1)  # answers a prompt; BP has 64 rollouts a step
-    temperature: float = Field(default=1.0, gt=0)  # of on-policy rows; 1, or ratios are off
     learning_rate: float = 2e-4  # BP: 5e-6 for 1.1 B parameters
     value_learning_rate: float = 1e-3
     warmup_steps: int = 3  # of both learning rates

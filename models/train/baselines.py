@@ -89,7 +89,7 @@ def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[An
         "num_generations": settings.samples,
         "num_iterations": settings.epochs,
         "max_completion_length": max_new_tokens,
-        "temperature": settings.temperature,
+        "temperature": 1.0,
         "beta": settings.kl_coefficient,
         "epsilon": settings.clip,
         "max_grad_norm": settings.max_grad_norm,
