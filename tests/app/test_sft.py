@@ -12,7 +12,8 @@ from tests.tasks.test_sft import publish
 from tests.warehouse.rows import open_lake
 
 SMALL = (
-    "--set", "sft.max_steps=3", "--set", "sft.measured_cases=4", "--set", "student.max_new_tokens=4"
+    "--set", "sft.max_steps=3", "--set", "sft.measured_cases=4",
+    "--set", "student.max_new_tokens=4", "--set", "sft.parquet=[]",
 )  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def test_it_trains_once_in_a_flow(home, diffchat: Diffchat, base):
 
 
 def test_without_a_version_it_says_what_to_do(diffchat: Diffchat, base):
-    out = diffchat.run("sft", "--set", f"student.base={base}", code=3)
+    out = diffchat.run("sft", "--set", f"student.base={base}", "--set", "sft.parquet=[]", code=3)
     assert "Run `diffchat build`" in out.stderr
     assert "Traceback" not in out.stderr
 

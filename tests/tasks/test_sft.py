@@ -58,7 +58,7 @@ def publish(lake) -> int:
 
 def settings(base, **changes):
     small = {"epochs": 1, "batch": 8, "learning_rate": 5e-3, "max_length": 200, "packing": False}
-    small |= {"evaluate_every": 5, "measured_cases": 20}
+    small |= {"evaluate_every": 5, "measured_cases": 20, "parquet": []}
     chosen = {f"sft.{name}": value for name, value in (small | changes).items()}
     return load_settings(
         "embedded", chosen | {"student.base": str(base), "student.max_new_tokens": 8}
