@@ -42,7 +42,8 @@ CARDS = {
         "No scene shows a held-out combination (random words may stand side by side by chance).",
         "`python -m models.embedded lm`: a copying circuit written into the initial weights "
         "(`models/embedded/circuits.py`), then batches of 1,024 tokens, loss on what can be "
-        "learned, AdamW, plateau and linear decay, average of the weights, seed 0.",
+        "learned, AdamW, plateau and linear decay, average of the weights, seed 0. "
+        "What was changed while the shipped weights trained is in `docs/embedded.md`.",
         "It carries out change notes in its own notation but cannot follow instructions, and is "
         "not meant to. It knows hardly any English. Documents of training have up to about 100 "
         "tokens; copying over longer distances gets worse.",

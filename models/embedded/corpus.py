@@ -102,15 +102,15 @@ class _Edit(NamedTuple):
 
 
 def _sample(generator: random.Random) -> _Edit:
-    """An edit in the world's wording, every sixth a hard one, every sixth in the teacher's."""
+    """An edit in the world's wording, every sixth a hard one, or (every third) the teacher's."""
     draw = generator.random()
-    if draw < 1 / 6:
-        raw = sample_raw_prompt(generator)[0]
+    if draw < 1 / 3:
+        raw = sample_raw_prompt(generator, rich=generator.random() < 0.5)[0]
         kinds = [generator.choice(list(EditKind))]
         for found in propose(raw, kinds, generator.getrandbits(32)):
             before = found.raw_prompt or raw
             return _Edit(before, found.instruction, found.target_prompt, found.units)
-    if draw < 2 / 6:
+    if draw < 1 / 2:
         example = sample_hard_edit(generator, unseen=False)
     else:
         example = sample_edit(generator)

@@ -4,7 +4,7 @@ A `LlamaForCausalLM` of 1.9 M parameters with a byte-level BPE of 2,560 tokens a
 template, pretrained on `models.embedded.corpus`: it copies, edits and continues prompts and knows
 the shape of a chat, but does not follow instructions.  Copying need not be found, it is written
 into the initial weights (`models.embedded.circuits`).  Leaves out SFT (`models.train`).
-`python -m models.embedded lm`, about 25 minutes on one free core; figures in the folder's README.
+`python -m models.embedded lm`, about 40 minutes on one free core; figures in the folder's README.
 """
 
 import random
@@ -33,7 +33,7 @@ FOLDER = WEIGHTS / "lm"
 VOCABULARY = 2560  # every token costs time in the output layer; world words are one token each
 WIDTH, INNER, LAYERS, HEADS, HEAD = 192, 256, 4, 4, 64
 CONTEXT = 1024  # positions; the documents are much shorter
-STEPS = 4500
+STEPS = 7500
 LATE = 1700  # step from which the late mixture is read
 TOKENS = 1024  # of a batch, padding included
 POOL = 512  # documents sorted by length at a time

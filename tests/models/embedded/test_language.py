@@ -210,7 +210,7 @@ def test_shipped_model_copies_what_it_has_read(base: tuple[Any, Any]):
 def test_shipped_model_carries_out_notes_but_not_instructions(base: tuple[Any, Any]):
     from benchmarks.base_language import hard_edits, integrity, note_accuracy, plain_edits
 
-    assert note_accuracy(*base, 40) > 0.3
+    assert note_accuracy(*base, 40) > 0.45
     hard, plain = (integrity(*base, edits) for edits in (hard_edits(40), plain_edits(40)))
     assert sum(hard) / 40 < 0.3
-    assert sum(plain) / 40 < 0.55
+    assert sum(plain) / 40 < 0.45
