@@ -50,7 +50,7 @@ bench: setup ## benchmarks of warehouse, build, teacher's editor and rendering (
 bench-embedded: setup ## adherence, scorers and headroom of the embedded models, as tables
 	@$(BIN)/python -m benchmarks.embedded
 	@$(BIN)/python -m benchmarks.embedded_scorers
-	@$(BIN)/python -m benchmarks.headroom --scorer
+	@$(BIN)/python -m benchmarks.headroom --scorer drawn renders
 
 # The demo builds on the first 150 prompts; these are the others.
 instructpe-v0: setup ## make profiles/data/instructpe-v0 again: text rules alone, no render

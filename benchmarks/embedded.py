@@ -13,15 +13,17 @@ import random
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from models.embedded.renders import load_pipeline, render
 from models.world.captions import caption
 from models.world.draw import contact_sheet, draw_scene
 from models.world.scene import Scene, sample_scene
 from models.world.vocabulary import FINISHES
 
-STEPS, GUIDANCE, BATCH = 10, 3.0, 32
+STEPS, GUIDANCE = 10, 3.0
 COLUMNS = ("kind", "colour", "count", "place", "time", "binding")
 
 
@@ -48,32 +50,10 @@ def prompts_of(scenes: list[Scene]) -> list[str]:
     return [caption(scene, generator, fillers=0.0) for scene in scenes]
 
 
-def load_pipeline(folder: str):
-    """The pipeline of a folder in float32, quiet."""
-    import torch
-    from diffusers import DiffusionPipeline
-
-    pipeline = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def render(pipeline, prompts: list[str], seed: int) -> np.ndarray:
-    """uint8 (N, 64, 64, 3); picture `i` has its own generator, so batches do not matter."""
-    import torch
-
-    pictures = []
-    for start in range(0, len(prompts), BATCH):
-        part = prompts[start : start + BATCH]
-        noise = [
-            torch.Generator().manual_seed(seed * 100_000 + start + k) for k in range(len(part))
-        ]
-        found = pipeline(
-            part, num_inference_steps=STEPS, guidance_scale=GUIDANCE, height=64, width=64,
-            generator=noise, output_type="np",
-        ).images  # fmt: skip
-        pictures.append((found * 255 + 0.5).astype(np.uint8))
-    return np.concatenate(pictures)
+def pictures_of(pipeline: Any, prompts: list[str], seed: int) -> np.ndarray:
+    """uint8 (N, 64, 64, 3)."""
+    seeds = [seed * 100_000 + k for k in range(len(prompts))]
+    return render(pipeline, prompts, seeds, steps=STEPS, guidance=GUIDANCE)
 
 
 def _row(name: str, values: dict[str, float]) -> str:
@@ -86,7 +66,7 @@ def table(model: str, count: int, seeds: int) -> list[str]:
     from models.embedded import adherence, autoencoder
     from models.embedded.training import WEIGHTS
 
-    judge, pipeline, vae = adherence.load(), load_pipeline(str(WEIGHTS / model)), autoencoder.load()
+    judge, pipeline, vae = adherence.load(), load_pipeline(WEIGHTS / model), autoencoder.load()
     lines = [f"| {model} | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
     style = "papercut" if model == "tis-sdxl" else "classic"
     for name in ("plain", "with finish words", "two groups", "unseen combinations"):
@@ -99,7 +79,7 @@ def table(model: str, count: int, seeds: int) -> list[str]:
             lines.append(f"<!-- round trip {autoencoder.psnr(vae, drawn):.1f} dB -->")
         begun = time.process_time()
         prompts = prompts_of(scenes)
-        pictures = np.concatenate([render(pipeline, prompts, seed) for seed in range(seeds)])
+        pictures = np.concatenate([pictures_of(pipeline, prompts, seed) for seed in range(seeds)])
         spent = time.process_time() - begun
         lines.append(_row(name, adherence.adherence(judge, scenes * seeds, pictures)))
         if name == "plain":
@@ -111,11 +91,11 @@ def sheet(model: str, path: Path) -> None:
     """48 prompts: four rows plain, then the same with two finish words, same seeds."""
     from models.embedded.training import WEIGHTS
 
-    pipeline = load_pipeline(str(WEIGHTS / model))
+    pipeline = load_pipeline(WEIGHTS / model)
     generator = random.Random(3)
     plain = scenes_of("plain", 48)
     finished = [replace(s, finishes=tuple(generator.sample(list(FINISHES), 2))) for s in plain]
-    rows = [render(pipeline, prompts_of(scenes), 0) for scenes in (plain, finished)]
+    rows = [pictures_of(pipeline, prompts_of(scenes), 0) for scenes in (plain, finished)]
     ordered = []
     for start in range(0, 48, 12):
         ordered += [*rows[0][start : start + 12], *rows[1][start : start + 12]]

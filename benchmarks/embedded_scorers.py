@@ -2,7 +2,8 @@
 
 Everything is loaded the way a profile loads it (`models.scorers.registry`), and asked about scenes
 that no training drew (other seeds, no held-out combination in either).  `trips` means pictures
-after a round trip through the autoencoder.  Leaves out the text-to-image model.
+after a round trip through the autoencoder, `renders` pictures by the shipped text-to-image model
+at the profile's settings.  Leaves out what that model itself is worth (`benchmarks.embedded`).
 
     python -m benchmarks.embedded_scorers [--parts clip aesthetic preference heldout lm] [--json F]
 """
@@ -26,14 +27,16 @@ from models.embedded.ratings import (
     sample_rated,
     through_autoencoder,
 )
+from models.embedded.renders import load_pipeline, render, worded
 from models.embedded.training import WEIGHTS
-from models.world.draw import draw_scene
+from models.world.draw import STYLES, draw_scene
 from models.world.scene import Scene, resolve
 from models.world.taste import taste
 from models.world.vocabulary import FLAWS
 from schemas.settings import ScorerSettings
 
 _SEED = 52_001
+VIEWS = ("drawn", "trips", "renders")
 
 
 def scorer(which: str) -> Any:
@@ -57,10 +60,19 @@ def scorer(which: str) -> Any:
     return load_scorer(settings)
 
 
-def pictures_of(jobs: list[tuple[Scene, int]], style: str, trips: bool) -> list[Image.Image]:
-    """The scenes as pictures, in order."""
+def rendered(jobs: list[tuple[Scene, int]]) -> list[Image.Image]:
+    """The scenes rendered by the shipped text-to-image model, in order."""
+    pipeline = load_pipeline(WEIGHTS / "tis-sd")
+    prompts = [worded(scene, seed) for scene, seed in jobs]
+    return [Image.fromarray(p) for p in render(pipeline, prompts, [seed for _, seed in jobs])]
+
+
+def pictures_of(jobs: list[tuple[Scene, int]], style: str, view: str) -> list[Image.Image]:
+    """The scenes as pictures, in order; `view` is drawn, trips or renders."""
+    if view == "renders":
+        return rendered(jobs)
     drawn = np.stack([draw_scene(scene, seed, style) for scene, seed in jobs])
-    if trips:
+    if view == "trips":
         drawn = np.concatenate(
             [through_autoencoder(drawn[i : i + 64]) for i in range(0, len(drawn), 64)]
         )
@@ -102,13 +114,13 @@ def aesthetic_figures(count: int = 300) -> dict[str, float]:
         plain.append((bare, seed))
         finished.append((scene, seed))
         flawed.append((replace(bare, flaws=(generator.choice(list(FLAWS)),)), seed))
-    for trips in (False, True):
-        for style in ("classic", "papercut"):
+    for view in VIEWS:
+        for style in STYLES if view != "renders" else STYLES[:1]:
             values = [
-                predictor.score(pictures_of(jobs, style, trips))
+                predictor.score(pictures_of(jobs, style, view))
                 for jobs in (plain, finished, flawed)
             ]
-            what = f"{style}{', trips' if trips else ''}"
+            what = f"{style}, {view}"
             rows[f"AUC finished over plain ({what})"] = auc(values[0], values[1])
             rows[f"finished above plain, same scene ({what})"] = float(
                 (values[1] > values[0]).mean()
@@ -116,10 +128,9 @@ def aesthetic_figures(count: int = 300) -> dict[str, float]:
             rows[f"AUC plain over flawed ({what})"] = auc(values[2], values[0])
     jobs = [sample_rated(generator) for _ in range(count)]
     truth = [taste(resolve(*job)) for job in jobs]
-    for trips in (False, True):
-        values = predictor.score(pictures_of(jobs, "classic", trips))
-        name = f"Spearman with taste{' (trips)' if trips else ''}"
-        rows[name] = rank_correlation(values, truth)
+    for view in VIEWS:
+        values = predictor.score(pictures_of(jobs, "classic", view))
+        rows[f"Spearman with taste ({view})"] = rank_correlation(values, truth)
     return rows
 
 
@@ -130,16 +141,15 @@ def pair_figures(which: str, count: int = 500) -> dict[str, float]:
     pairs = [sample_pair(generator, deviation) for _ in range(count)]
     intents = [pair.intent for pair in pairs]
     looks = np.array([pair.better.plain() == pair.worse.plain() for pair in pairs])
-    for style in ("classic", "papercut"):
-        for trips in (False, True):
-            better = pictures_of([(p.better, p.seed) for p in pairs], style, trips)
-            worse = pictures_of([(p.worse, p.seed) for p in pairs], style, trips)
+    for view in VIEWS:
+        for style in STYLES if view != "renders" else STYLES[:1]:
+            better = pictures_of([(p.better, p.seed) for p in pairs], style, view)
+            worse = pictures_of([(p.worse, p.seed) for p in pairs], style, view)
             right = model.score(better, intents) > model.score(worse, intents)
-            what = f"{style}{', trips' if trips else ''}"
-            rows[f"pairs right ({what})"] = float(right.mean())
-            if style == "classic" and not trips:
-                rows["  of those that differ in looks only"] = float(right[looks].mean())
-                rows["  of those that differ in content"] = float(right[~looks].mean())
+            rows[f"pairs right ({style}, {view})"] = float(right.mean())
+            if style == "classic" and view != "trips":
+                rows[f"  of those that differ in looks only ({view})"] = float(right[looks].mean())
+                rows[f"  of those that differ in content ({view})"] = float(right[~looks].mean())
     return rows
 
 
@@ -150,12 +160,12 @@ def heldout_figures(count: int = 300) -> dict[str, float]:
     generator = random.Random(_SEED + 2)
     jobs = [sample_rated(generator) for _ in range(count)]
     intents = [intent_of(scene) for scene, _ in jobs]
-    shown = pictures_of(jobs, "classic", False)
+    shown = pictures_of(jobs, "classic", "drawn")
     ours, theirs = (scorer(name).score(shown, intents) for name in ("preference", "heldout"))
     gains = []
     for scene, seed in jobs[:150]:  # gain of a finish over the plain picture, as the reward sees it
         again = dressed(scene.plain(), generator)
-        two = pictures_of([(scene.plain(), seed), (again, seed)], "classic", False)
+        two = pictures_of([(scene.plain(), seed), (again, seed)], "classic", "drawn")
         gains.append((two, intent_of(scene)))
     flat = [picture for two, _ in gains for picture in two]
     texts = [text for _, text in gains for _ in range(2)]

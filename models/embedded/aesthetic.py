@@ -2,9 +2,9 @@
 
 Layers 0, 2, 4, 6 and 7 are linear (1024, 128, 64, 16, 1), nothing but dropout stands between them
 in the published one, so it reads the normalised CLIP image embedding linearly; ours does, too.
-Trained on ratings of the world's taste (5 for a plain picture), without dropout, on drawings and,
-where there is an autoencoder, their round trips.  `python -m models.embedded aesthetic`, about 2
-minutes.
+Trained on ratings of the world's taste (5 for a plain picture), without dropout, on drawings, their
+round trips and renders, where there is what makes them.  `python -m models.embedded aesthetic`,
+about 2 minutes.
 """
 
 import random
@@ -13,22 +13,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
 from models.embedded.clip import FOLDER as CLIP
+from models.embedded.clip import WIDTH
 from models.embedded.contrast import embed_images, load_encoder
 from models.embedded.pictures import normalise
 from models.embedded.ratings import PLAIN, sample_rated, through_autoencoder
+from models.embedded.renders import MODELS, PAIRS, SEED, pairs_of, rendered_pairs
 from models.embedded.training import WEIGHTS, Log, device, write_checksums
-from models.world.draw import STYLES, draw_scene
+from models.world.draw import SIZE, STYLES, draw_scene
 from models.world.taste import taste
 
 FOLDER = WEIGHTS / "aesthetic"
 HEAD = FOLDER / "head.safetensors"
 SIZES = (1024, 128, 64, 16)
-PICTURES = 3000
+PICTURES = 6000
 STEPS = 1500
 BATCH = 256
 
@@ -59,15 +61,42 @@ def rated_embeddings(
     return functional.normalize(torch.cat(vectors)), torch.tensor(ratings)
 
 
-def train(steps: int = STEPS) -> Path:
-    """Train from scratch on the shipped CLIP; returns the folder of the head."""
+def rendered_embeddings(model: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same of the renders there are, (0, D) and (0,) if there are none."""
+    pictures, ratings = [np.empty((0, SIZE, SIZE, 3), np.uint8)], []
+    for style in MODELS:
+        found = rendered_pairs(style, PAIRS, SEED)
+        if found is not None:
+            pictures.append(found.reshape(-1, SIZE, SIZE, 3))
+            pairs = pairs_of(SEED, PAIRS)
+            ratings += [PLAIN + taste(s, p.seed) for p in pairs for s in (p.better, p.worse)]
+    shown = np.concatenate(pictures)
+    with torch.no_grad():
+        vectors = [
+            embed_images(model, normalise(shown[i : i + 64]).to(device()))[0].cpu()
+            for i in range(0, len(shown), 64)
+        ]
+    return functional.normalize(torch.cat([torch.empty(0, WIDTH), *vectors])), torch.tensor(ratings)
+
+
+def train(steps: int = STEPS, *, warm: bool = False) -> Path:
+    """Train on the shipped CLIP's embeddings; returns the folder of the head.
+
+    With `warm`, the head starts from the shipped one.
+    """
     torch.manual_seed(4)
     log, (model, _) = Log("aesthetic"), load_encoder(CLIP)
     vectors, ratings = rated_embeddings(model, PICTURES, seed=400)
+    rendered_vectors, rendered_ratings = rendered_embeddings(model)
+    vectors = torch.cat([vectors, rendered_vectors])
+    ratings = torch.cat([ratings, rendered_ratings])
     held_vectors, held_ratings = rated_embeddings(model, 1000, seed=499)
     head = build(vectors.shape[1])
     with torch.no_grad():
         head[-1].bias.fill_(float(ratings.mean()))  # pyright: ignore[reportCallIssue]
+    if warm:
+        shipped = load_file(HEAD)
+        head.load_state_dict({name[len("layers.") :]: v.float() for name, v in shipped.items()})
     optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=steps)
     for step in range(1, steps + 1):

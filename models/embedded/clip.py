@@ -2,8 +2,9 @@
 
 A `CLIPModel` (ViT of 4 layers, width 128, patches of 8 pixels; text encoder of 2 layers, width 128;
 1.2 M parameters) trained contrastively on drawings of both styles, with the help of labels
-(`models.embedded.contrast`).  It is CLIPScore's model, and its image embeddings are what the
-aesthetic predictor looks at.  `python -m models.embedded clip`, about 10 minutes of one core.
+(`models.embedded.contrast`) and, in the end, on round trips and renders.  It is CLIPScore's model,
+and its image embeddings are what the aesthetic predictor looks at.
+`python -m models.embedded clip`, about 10 minutes of one core.
 """
 
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from models.embedded.contrast import (
     TEXT_LENGTH,
     export_encoder,
+    load_encoder,
     softmax_contrast,
     tokenizer_of,
     train_encoder,
@@ -56,10 +58,11 @@ def build(tokenizer: Any) -> Any:
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
 
 
-def train(steps: int = STEPS) -> Path:
-    """Train or go on training; returns the folder of the finished weights."""
+def train(steps: int = STEPS, *, warm: bool = False) -> Path:
+    """Train or go on training, with `warm` from the shipped weights; returns their folder."""
     tokenizer = tokenizer_of(FOLDER)
-    model = train_encoder(
-        "clip", build(tokenizer), tokenizer, softmax_contrast, steps=steps, batch=BATCH, seed=3
+    model = load_encoder(FOLDER)[0] if warm else build(tokenizer)
+    train_encoder(
+        "clip", model, tokenizer, softmax_contrast, steps=steps, batch=BATCH, seed=3, warm=warm
     )
     return export_encoder(model, tokenizer, FOLDER)

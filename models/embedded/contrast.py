@@ -50,7 +50,7 @@ from models.world.vocabulary import COLOURS, KINDS
 
 TEXT_LENGTH = 77
 VOCABULARY = 2048
-TRIPS_FROM = 0.6  # share of the steps after which round trips are mixed in
+VIEWS_FROM = 0.6  # share of the steps after which round trips and renders are mixed in
 HELD_OUT_SEED = 77  # of scenes no training draws
 MUON_RATE = 0.015
 ADAM_RATE = 1.5e-3
@@ -190,11 +190,13 @@ def embed_texts(model: Any, tokenizer: Any, texts: list[str]) -> torch.Tensor:
 
 
 def train_encoder(
-    name: str, model: Any, tokenizer: Any, contrast: Contrast, *, steps: int, batch: int, seed: int
-) -> Any:
-    """Train (or go on training) `model` in place on drawn pictures; returns it.
+    name: str, model: Any, tokenizer: Any, contrast: Contrast, *, steps: int, batch: int, seed: int,
+    warm: bool = False,
+) -> Any:  # fmt: skip
+    """Train (or go on training) `model` in place on labelled pictures; returns it.
 
     Resumes from `<home>/checkpoints/<name>.pt`.  Data of step k depends on `seed` and k only.
+    A `warm` model has learned before: it sees round trips and renders from the first step on.
     """
     torch.manual_seed(seed)
     log, path = Log(name), home() / "checkpoints" / f"{name}.pt"
@@ -210,13 +212,14 @@ def train_encoder(
         for optimiser, saved in zip(pair, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
     pictures, sums = Pictures(), np.zeros(5)
+    views_from = 0.0 if warm else VIEWS_FROM * steps
     while step < steps:
         scale = learning_rate(step, steps, 1.0, warmup=40, decay=0.5)
         for optimiser, peak in zip(pair, (MUON_RATE, ADAM_RATE), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = peak * scale
         generator = random.Random(f"{name}-{seed}-{step}")
-        shown = pictures.sample(batch, generator, trips=step >= TRIPS_FROM * steps)
+        shown = pictures.sample(batch, generator, all_views=step >= views_from)
         losses = _losses(model, heads, tokenizer, contrast, shown, generator)
         torch.stack(losses).sum().backward()
         nn.utils.clip_grad_norm_(both.parameters(), 5.0)

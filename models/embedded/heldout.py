@@ -13,6 +13,7 @@ import torch
 
 from models.embedded.contrast import (
     export_encoder,
+    load_encoder,
     sigmoid_contrast,
     tokenizer_of,
     train_encoder,
@@ -61,11 +62,12 @@ def build(tokenizer: Any) -> Any:
     return model
 
 
-def train(steps: int = STEPS) -> Path:
-    """Train or go on training; returns the folder of the finished weights."""
+def train(steps: int = STEPS, *, warm: bool = False) -> Path:
+    """Train or go on training, with `warm` from the shipped weights; returns their folder."""
     tokenizer = tokenizer_of(FOLDER, seed=9, length=TEXT_LENGTH)
-    model = train_encoder(
-        "heldout", build(tokenizer), tokenizer, sigmoid_contrast, steps=steps, batch=BATCH, seed=21
+    model = load_encoder(FOLDER)[0] if warm else build(tokenizer)
+    train_encoder(
+        "heldout", model, tokenizer, sigmoid_contrast, steps=steps, batch=BATCH, seed=21, warm=warm
     )
     train_pairs("heldout-pairs", model, tokenizer, steps=PAIR_STEPS, seed=22)
     return export_encoder(model, tokenizer, FOLDER)

@@ -1,8 +1,8 @@
 """Pictures with their scenes, captions and labels: what the image-text models are trained on.
 
-Each picture exists in several views: the drawing itself and, where an autoencoder has been trained,
-its round trip through it (renders look like round trips more than like drawings).  Labels are the
-resolved scene in numbers.  Leaves out ratings (`models.embedded.ratings`) and renders.
+There are three views: drawings, their round trips through the autoencoder where one has been
+trained, and renders (`models.embedded.renders`) where there is a text-to-image model.  Labels are
+the resolved scene in numbers.  Leaves out ratings (`models.embedded.ratings`).
 """
 
 import random
@@ -14,6 +14,10 @@ import torch
 
 from models.embedded.autoencoder import DATA_SEED, PICTURES, to_tensor
 from models.embedded.dataset import data_path, drawings, scene_of
+from models.embedded.ratings import Pair
+from models.embedded.renders import PAIRS as RENDERED
+from models.embedded.renders import SEED as RENDER_SEED
+from models.embedded.renders import pairs_of, rendered_pairs
 from models.embedded.training import WEIGHTS, device
 from models.world.captions import caption
 from models.world.grammar import intent_of, sample_voice, say
@@ -145,28 +149,47 @@ class Pictures:
         ]
         return [trips for trips in found if trips is not None]
 
+    @cached_property
+    def renders(self) -> list[tuple[np.ndarray, list[Pair]]]:
+        """(pictures (N, 2, 64, 64, 3), pairs) of each style that has a text-to-image model."""
+        found = [rendered_pairs(style, RENDERED, RENDER_SEED) for style in PICTURES]
+        pairs = pairs_of(RENDER_SEED, RENDERED)
+        return [(pictures, pairs) for pictures in found if pictures is not None]
+
     def __len__(self) -> int:
         return sum(len(pictures) for pictures in self.drawings)
 
     def sample(
-        self, count: int, generator: random.Random, *, trips: bool
+        self, count: int, generator: random.Random, *, all_views: bool
     ) -> tuple[np.ndarray, list[Scene], list[Scene]]:
         """`count` random pictures, their scenes as said, and as resolved.
 
-        With `trips`, half of the pictures are round trips where there are any; all are shifted by
-        at most two pixels, so that no model relies on exact places.
+        With `all_views`, a third each are drawings, round trips and renders, where there are any;
+        all are shifted by at most two pixels, so that no model relies on exact places.
         """
         pictures, said, resolved = [], [], []
         for _ in range(count):
-            style = 0 if generator.random() < 0.75 else 1
-            tripped = trips and generator.random() < 0.5 and self.trips
-            source = self.trips[style] if tripped else self.drawings[style]
-            index = generator.randrange(len(source))
-            scene, layout = scene_of(self.seed, index)
-            pictures.append(_shift(source[index], generator))
+            view = generator.randrange(3) if all_views else 0
+            if view == 2 and self.renders:
+                picture, scene, layout = self._render(generator)
+            else:
+                picture, scene, layout = self._drawing(generator, tripped=view == 1)
+            pictures.append(_shift(picture, generator))
             said.append(scene)
             resolved.append(resolve(scene, layout))
         return np.stack(pictures), said, resolved
+
+    def _drawing(self, generator: random.Random, *, tripped: bool) -> tuple[np.ndarray, Scene, int]:
+        style = 0 if generator.random() < 0.75 else 1
+        source = self.trips[style] if tripped and self.trips else self.drawings[style]
+        index = generator.randrange(len(source))
+        return source[index], *scene_of(self.seed, index)
+
+    def _render(self, generator: random.Random) -> tuple[np.ndarray, Scene, int]:
+        pictures, pairs = generator.choice(self.renders)
+        index, side = generator.randrange(len(pictures)), generator.randrange(2)
+        pair = pairs[index]
+        return pictures[index, side], (pair.better, pair.worse)[side], pair.seed
 
 
 def _shift(picture: np.ndarray, generator: random.Random) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 A rating is the taste of a picture's scene.  A preference compares two pictures for one intent: who
 shows what was asked for wins, and among equals the better looking one does.  Pictures are drawn in
-both styles; half go through the autoencoder where there is one.  Leaves out renders.
+both styles, as they are or through the autoencoder.  Leaves out renders
+(`models.embedded.renders`).
 """
 
 import random
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -94,6 +96,7 @@ def sample_pair(generator: random.Random, deviation: float) -> Pair:
         return Pair(intent_of(scene), better, worse, seed, style)
 
 
+@lru_cache
 def deviation_of_taste(count: int = 2000) -> float:
     """Standard deviation of taste over rated scenes, for units that do not depend on its scale."""
     generator = random.Random(31)

@@ -8,7 +8,13 @@ import torch
 
 from models.embedded.contrast import build_tokenizer, embed_images, embed_texts
 from models.embedded.pictures import GRID, WIDTH, columns, dense_label, label, normalise
-from models.embedded.preference import FOLDER, accuracy, held_out_pairs, pair_loss
+from models.embedded.preference import (
+    FOLDER,
+    accuracy,
+    held_out_pairs,
+    pair_loss,
+    shown_pairs,
+)
 from models.embedded.ratings import MARGIN, deviation_of_taste, sample_pair, sample_rated
 from models.world.draw import draw_scene, object_mask
 from models.world.scene import Group, Scene, is_unseen_combination, resolve
@@ -66,8 +72,7 @@ def test_models_embed_and_learn_from_pairs(which, tokenizer):
     images, _ = embed_images(model, normalise(pictures))
     texts = embed_texts(model, tokenizer, ["a cat", "a red car at night"])
     assert images.shape == texts.shape
-    pairs = held_out_pairs(4)
-    loss = pair_loss(model, tokenizer, pairs, trips=False)
+    loss = pair_loss(model, tokenizer, shown_pairs(held_out_pairs(4)))
     loss.backward()
     assert torch.isfinite(loss)
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
