@@ -5,13 +5,12 @@ ends in about a second.
 """
 
 import json
-import logging
-import os
 import sys
 import time
 from typing import Any
 
-from app.console import console, note, print_json, print_rows, progress_bars
+from app.console import console, note, print_json, print_rows
+from app.running import run_flow
 from schemas.settings import home, load_settings
 
 
@@ -41,7 +40,8 @@ def run_build(
     if latest is not None:
         say_nothing_to_do(latest, as_json)
         return
-    result = run_flow(profile, changes, decide_only, retry_failed, bars=not as_json)
+    flags = (decide_only, retry_failed)
+    result = run_flow("build_instructpe", profile, changes or None, *flags, bars=not as_json)
     result["seconds"] = round(time.monotonic() - started, 1)
     if as_json:
         print_json(result)
@@ -50,22 +50,6 @@ def run_build(
     if result["stopped_by_budget"]:
         note("The budget is reached. What was bought is kept; a higher cap goes on from here.")
         sys.exit(5)
-
-
-def run_flow(
-    profile: str, changes: dict[str, Any], decide_only: bool, retry_failed: bool, bars: bool
-) -> dict[str, Any]:
-    """Run the flow in this process, against a temporary Prefect server of its own."""
-    from app.prefect_stack import in_process_environment
-
-    os.environ.update(in_process_environment(home()))
-    # On a busy machine its last events take seconds; it says so under a name of its own.
-    logging.getLogger("EventsWorker").setLevel(logging.ERROR)
-    note("starting the flow (the first seconds are Prefect's) …")
-    from flows.build_instructpe import build_instructpe
-
-    with progress_bars(bars):
-        return build_instructpe(profile, changes or None, decide_only, retry_failed)
 
 
 def say_nothing_to_do(latest: dict[str, Any], as_json: bool) -> None:

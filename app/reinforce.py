@@ -4,12 +4,12 @@ As `app.train`: whether there is something to do is known without Prefect and to
 processes each runs the training itself and the first one speaks.
 """
 
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from app.console import console, note, print_json, print_rows, progress_bars
+from app.running import run_flow
 from models.train.distributed import is_main, processes
 from schemas.settings import home, load_settings
 
@@ -26,7 +26,7 @@ def run_rl(
     started = time.monotonic()
     result = _known(profile, changes, parent)
     if result is None and processes() == 1:
-        result = _run_flow(profile, changes, parent, bars=not as_json)
+        result = run_flow("train_rl", profile, changes or None, parent, bars=not as_json)
     elif result is None:
         result = _run_here(profile, changes, parent, bars=is_main() and not as_json)
     result["seconds"] = round(time.monotonic() - started, 1)
@@ -46,17 +46,6 @@ def _known(profile: str, changes: dict[str, Any], parent: str) -> dict[str, Any]
         return None
     found = {"model_id": known.model_id, "folder": str(known.folder), "method": known.method}
     return found | {"metrics": known.metrics, "status": known.status, "new": False}
-
-
-def _run_flow(profile: str, changes: dict[str, Any], parent: str, bars: bool) -> dict[str, Any]:
-    from app.prefect_stack import in_process_environment
-
-    os.environ.update(in_process_environment(home()))
-    note("starting the flow (the first seconds are Prefect's) …")
-    from flows.train_rl import train_rl
-
-    with progress_bars(bars):
-        return train_rl(profile, changes or None, parent)
 
 
 def _run_here(profile: str, changes: dict[str, Any], parent: str, bars: bool) -> dict[str, Any]:

@@ -4,11 +4,11 @@ Whether there is something to do is known without Prefect and torch.  Under `acc
 every process runs the training and the first one speaks; the flow is for one process.
 """
 
-import os
 import time
 from typing import Any
 
 from app.console import console, note, print_json, print_rows, progress_bars
+from app.running import run_flow
 from models.train.card import figures
 from models.train.distributed import is_main, processes
 from schemas.settings import home, load_settings
@@ -36,22 +36,11 @@ def run_sft(profile: str, changes: dict[str, Any], as_json: bool = False) -> dic
             with progress_bars(is_main() and not as_json):
                 result = train(lake, home(), settings, plan) | {"new": True}
     if processes() == 1:
-        result = _run_flow(profile, changes, bars=not as_json)
+        result = run_flow("train_sft", profile, changes or None, bars=not as_json)
     result["seconds"] = round(time.monotonic() - started, 1)
     if is_main():
         print_json(result) if as_json else _show(result)
     return result
-
-
-def _run_flow(profile: str, changes: dict[str, Any], bars: bool) -> dict[str, Any]:
-    from app.prefect_stack import in_process_environment
-
-    os.environ.update(in_process_environment(home()))
-    note("starting the flow (the first seconds are Prefect's) …")
-    from flows.train_sft import train_sft
-
-    with progress_bars(bars):
-        return train_sft(profile, changes or None)
 
 
 def _say_nothing_to_do(result: dict[str, Any], data: str, as_json: bool) -> None:
