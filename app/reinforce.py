@@ -10,10 +10,9 @@ from typing import Any
 
 from app.console import console, note, print_json, print_rows, progress_bars
 from app.running import run_flow
+from models.train.card import fifths, figures
 from models.train.distributed import is_main, processes
 from schemas.settings import home, load_settings
-
-SHOWN = ("reward", "integrity", "aesthetic_gain", "preference_gain", "kl", "tokens")
 
 
 def run_rl(
@@ -63,12 +62,10 @@ def show(result: dict[str, Any]) -> None:
     metrics = result["metrics"]
     if not result["new"]:
         note(f"Nothing to do: model {result['model_id'][:12]} was trained with these settings.")
-    rows = [
-        (term, metrics.get(f"{term}_first_fifth"), metrics.get(f"{term}_last_fifth"))
-        for term in SHOWN
-        if f"{term}_first_fifth" in metrics
-    ]
-    print_rows(("on-policy mean", "first fifth of the steps", "last fifth"), rows)
+    print_rows(("on-policy mean", "first fifth of the steps", "last fifth"), fifths(metrics))
+    print_rows(
+        ("test split", "before", "trained", "before, hard", "trained, hard"), figures(metrics)
+    )
     if result["status"] == "diverged":
         note(f"The run diverged; its last good weights were kept. {result.get('reason') or ''}")
     if result["new"]:

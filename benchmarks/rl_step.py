@@ -60,9 +60,9 @@ def timed(
     }  # fmt: skip
     marks: list[float] = []
     parts: dict[str, float] = {}
-    import tasks.rl as reinforcing
+    from tasks.training_log import Report
 
-    original = reinforcing.Report.__call__
+    original = Report.__call__
 
     def mark(self: object, step: int, terms: dict[str, float]) -> None:
         marks.append(time.perf_counter())
@@ -74,11 +74,11 @@ def timed(
                     )
         original(self, step, terms)  # pyright: ignore[reportArgumentType]
 
-    reinforcing.Report.__call__ = mark
+    Report.__call__ = mark
     try:
         reinforce.fn(new_run(load_settings("embedded", changes), scratch), str(parent))
     finally:
-        reinforcing.Report.__call__ = original
+        Report.__call__ = original
     return marks[-1] - marks[0], parts
 
 

@@ -70,7 +70,7 @@ class Study:
         from tasks.judging import Judge
         from tasks.model_versions import resolve_model
         from tasks.plan import new_run, plan_of
-        from tasks.rl import QUESTIONS, dataset_of
+        from tasks.training_data import training_data
         from warehouse import Warehouse
 
         self.arguments, self.home = arguments, home()
@@ -81,10 +81,9 @@ class Study:
         self.parent = resolve_model(
             self.lake, self.home, arguments.parent, self.settings.student
         ).folder
-        version = dataset_of(self.lake, None)["version"]
-        rows = self.lake.query(QUESTIONS, [version, "test"]).to_pylist()
-        parents = {row["triple_id"]: row for row in rows}
-        self.questions = questions_of(rows[: arguments.cases], parents)
+        data = training_data(self.lake, self.settings.rl, "rl")
+        rows = [row for b in data.batches("test", arguments.cases) for row in b.to_pylist()]
+        self.questions = questions_of(rows, data.parents())
         self.judge = Judge(self.lake, self.plan, self.settings.render.seeds, MEASURES)
         pair = Judge(self.lake, self.plan, self.settings.render.seeds, MEASURES[:2])
         assert self.plan.tis is not None

@@ -87,6 +87,7 @@ class RlSettings(Frozen):
 
     method: Literal["ppo", "rloo", "grpo"] = "ppo"
     dataset_version: int | None = None  # None: the latest published one
+    parquet: tuple[str, ...] = ()  # as `sft.parquet`
     steps: int = Field(default=40, ge=1)  # rollouts
     prompts: int = Field(default=8, ge=1)  # a step
     samples: int = Field(default=4, ge=1)  # answers a prompt; BP has 64 rollouts a step

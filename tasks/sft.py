@@ -4,38 +4,33 @@
     finished(lake, home, plan)              # the model, if that was done before
     train(lake, home, settings, plan)       # else train, measure, write the card, register
 
-The model's folder is `models/<model_id>/` below the home: `checkpoints/` and the tokenised rows
-while it is trained, the checkpoint and its card in the end.  The row in `model_versions` is the
-commit: until it is there, the same command goes on where it was.  Free of Prefect.
+The model's folder is `models/<model_id>/` below the home (`tasks.model_folder`).  The row in
+`model_versions` is the commit: until it is there, the same command goes on where it was.  Free of
+Prefect.
 """
 
-import fcntl
 import json
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from models.train.card import write_card
 from models.train.data import Row, write_examples
 from models.train.distributed import is_main, wait
 from models.train.policy import load_student_tokenizer, student_hash
-from models.weights import resolve, write_sums
+from models.weights import resolve
 from schemas.errors import TrainingError
 from schemas.identity import content_id, settings_hash
 from schemas.settings import Settings
+from tasks.model_folder import WORK, alone, place
 from tasks.model_versions import ModelVersion, find_model, register_model
 from tasks.plan import now
 from tasks.progress import follow, stage
 from tasks.training_data import TrainingData, training_data
+from tasks.training_log import append_log
 from warehouse import Warehouse
 
-WORK = "checkpoints"  # everything in a model's folder that goes when it is finished
 LEFT_OUT = "left_out.jsonl"
 # Where and how fast something is computed, and what is only looked at, is no part of a model's id.
 NOT_IDENTITY = {"dataset_version", "parquet", "measured_cases"}
@@ -56,7 +51,7 @@ def sft_plan(lake: Warehouse, settings: Settings) -> SftPlan:
 
     Raises ModelError for the base, WarehouseError and SourceError for the data.
     """
-    data = training_data(lake, settings.sft)
+    data = training_data(lake, settings.sft, "sft")
     base = resolve(settings.student.base)
     digest = student_hash(base)
     chosen = settings.sft.model_dump(mode="json", exclude=NOT_IDENTITY)
@@ -86,7 +81,7 @@ def train(lake: Warehouse, home: Path, settings: Settings, plan: SftPlan) -> dic
     """
     folder = home / "models" / plan.model_id
     work = folder / WORK
-    with _alone(folder, is_main()):
+    with alone(folder, is_main()):
         parents = plan.data.parents()
         if is_main():
             _prepare(plan, settings, parents, work)
@@ -98,7 +93,7 @@ def train(lake: Warehouse, home: Path, settings: Settings, plan: SftPlan) -> dic
         metrics |= {"steps": trained["steps"], "last_step": trained["last_step"]}
         metrics |= json.loads((work / "rows.json").read_text(encoding="utf-8"))
         _finish(lake, folder, settings, plan, metrics)
-        _log(lake, plan.model_id, trained["log"])
+        append_log(lake, plan.model_id, trained["log"])
         shutil.rmtree(work)
     return {"model_id": plan.model_id, "folder": str(folder), "metrics": metrics}
 
@@ -176,30 +171,13 @@ def _measured(
     from models.train.measure import measure
     from models.train.policy import load_policy
 
-    rows, plain = _cases(plan, settings.sft.measured_cases)
+    rows, plain = plan.data.cases(settings.sft.measured_cases)
     found: dict[str, Any] = {}
     with stage("measure", 2 * len(rows)) as advance:
         for name, model in (("base", plan.base), ("trained", work / "model")):
             policy = load_policy(str(model), settings.student)
             found[name] = measure(policy, rows, parents, advance, plain)
     return found["trained"] | {"base": found["base"]}
-
-
-def _cases(plan: SftPlan, most: int) -> tuple[list[Row], int]:
-    """(rows of the test split, how many of them are the plain sample): the first `most`, then as
-    many hard ones as it takes to have half as many."""
-    from models.train.measure import is_hard
-
-    rows: list[Row] = []
-    more: list[Row] = []
-    for batch in plan.data.batches("test"):
-        for row in batch.to_pylist():
-            if len(rows) < most:
-                rows.append(row)
-            elif is_hard(row):
-                more.append(row)
-    wanted = max(0, most // 2 - sum(map(is_hard, rows)))
-    return rows + more[:wanted], len(rows)
 
 
 def _finish(
@@ -209,9 +187,7 @@ def _finish(
     from tasks.opening import code_revision  # brings Prefect
 
     left_out = folder / WORK / LEFT_OUT
-    write_sums(folder / WORK / "model")
-    for path in (folder / WORK / "model").iterdir():
-        shutil.copyfile(path, folder / path.name)
+    place(folder / WORK / "model", folder)
     if left_out.stat().st_size:
         shutil.copyfile(left_out, folder / LEFT_OUT)
     version = plan.data.version or {}
@@ -234,34 +210,6 @@ def _finish(
         "trained_at": now(),
     }
     columns["weights_hash"] = student_hash(folder)
-    write_card(folder, columns, plan.data.title)
+    course = f"{metrics['steps']} of {metrics['last_step']}, the best by validation loss"
+    write_card(folder, columns, plan.data.title, course)
     register_model(lake, **columns)
-
-
-def _log(lake: Warehouse, model_id: str, entries: list[list[Any]]) -> None:
-    rows = [
-        {"model_id": model_id, "step": step, "term": term, "value": value}
-        for step, term, value in entries
-    ]
-    if rows:
-        lake.append("training_log", pa.Table.from_pylist(rows))
-
-
-@contextmanager
-def _alone(folder: Path, needed: bool) -> Iterator[None]:
-    """No second process in a model's folder; the kernel lets go when its holder dies."""
-    if not needed:
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainingError(
-                f"Another process is training this model in {folder}: wait for it, or stop it."
-            ) from None
-        yield
-    finally:
-        os.close(handle)

@@ -1,6 +1,6 @@
 """What a training reads: a published version at its snapshot, and Parquet files beside it.
 
-    data = training_data(lake, settings.sft)
+    data = training_data(lake, settings.sft, "sft")
     data.identity                      # into the model's id
     for batch in data.batches("train"): …
 
@@ -16,10 +16,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from models.train.data import COLUMNS, Row, read_published
+from models.train.data import COLUMNS, Row, is_hard, read_published
 from models.weights import PROJECT, sha256
 from schemas.errors import SourceError, WarehouseError
-from schemas.training import SftSettings
+from schemas.training import RlSettings, SftSettings
 from warehouse import Warehouse
 
 _LIST = ", ".join(COLUMNS)
@@ -73,6 +73,20 @@ class TrainingData:
             yield from self.lake.batches(_SPLIT, [number, split], version=number)
         yield from read_published(self.files, split)
 
+    def cases(self, most: int) -> tuple[list[Row], int]:
+        """(rows of the test split, how many of them are the plain sample): the first `most`, then
+        as many hard ones as it takes to have half as many."""
+        rows: list[Row] = []
+        more: list[Row] = []
+        for batch in self.batches("test"):
+            for row in batch.to_pylist():
+                if len(rows) < most:
+                    rows.append(row)
+                elif is_hard(row):
+                    more.append(row)
+        wanted = max(0, most // 2 - sum(map(is_hard, rows)))
+        return rows + more[:wanted], len(rows)
+
     def parents(self) -> dict[str, Row]:
         """Rows that are an earlier turn of another row, by triple id."""
         found: dict[str, Row] = {}
@@ -93,18 +107,20 @@ class TrainingData:
         return found
 
 
-def training_data(lake: Warehouse, sft: SftSettings) -> TrainingData:
-    """Resolve the settings' version and files.
+def training_data(
+    lake: Warehouse, settings: SftSettings | RlSettings, section: str
+) -> TrainingData:
+    """Resolve version and files of the profile's `section`.
 
     Raises WarehouseError if the version does not exist, was retired or is empty, SourceError for a
     pattern that matches no file, and either if there is nothing at all to train on.
     """
-    files = tuple(path for pattern in sft.parquet for path in _files(pattern))
-    version = _version(lake, sft.dataset_version)
+    files = tuple(path for pattern in settings.parquet for path in _files(pattern, section))
+    version = _version(lake, settings.dataset_version)
     if version is None and not files:
         raise WarehouseError(
             "There is nothing to train on: no dataset version is published. Run `diffchat build`, "
-            "or name files with --set 'sft.parquet=[\"rows/*.parquet\"]'."
+            f"or name files with --set '{section}.parquet=[\"rows/*.parquet\"]'."
         )
     return TrainingData(lake, version, files)
 
@@ -124,10 +140,10 @@ def _version(lake: Warehouse, wanted: int | None) -> dict[str, Any] | None:
     return row
 
 
-def _files(pattern: str) -> list[Path]:
+def _files(pattern: str, section: str) -> list[Path]:
     """A path or glob, as given or relative to the project."""
     for root in (Path(), PROJECT):
         found = sorted(glob.glob(str(root / Path(pattern).expanduser())))
         if found:
             return [Path(name).resolve() for name in found]
-    raise SourceError(f"sft.parquet: {pattern!r} matches no file, here or in {PROJECT}.")
+    raise SourceError(f"{section}.parquet: {pattern!r} matches no file, here or in {PROJECT}.")

@@ -48,8 +48,7 @@ Greedy answers to the test split, which no training saw; *hard*: three or more u
 remove, or several edits in one instruction. Losses are in nats, all other figures are means over
 cases. Pictures are judged by `diffchat evaluate`.
 
-{table}
-{left_out}
+{table}{learning}{left_out}
 ## How it was made
 
 | | |
@@ -58,7 +57,7 @@ cases. Pictures are judged by `diffchat evaluate`.
 | base | `{base}`, content `{base_hash}` |
 | parent | {parent} |
 | dataset | {data}, snapshot {snapshot_id} |
-| steps | {steps} of {last_step}, the best by validation loss |
+| steps | {course} |
 | seed | {seed} |
 | code | {code_revision} |
 | trained | {trained_at} |
@@ -69,8 +68,11 @@ cases. Pictures are judged by `diffchat evaluate`.
 """
 
 
-def write_card(folder: Path, columns: Mapping[str, Any], data: str) -> Path:
-    """Write README.md for a row of `model_versions`; `data` says in words what it learnt from."""
+def write_card(folder: Path, columns: Mapping[str, Any], data: str, course: str) -> Path:
+    """Write README.md for a row of `model_versions`.
+
+    `data` says in words what it learnt from, `course` how long and to which end.
+    """
     metrics = columns["metrics"]
     parent = columns["parent_model_id"]
     text = _CARD.format(
@@ -80,10 +82,10 @@ def write_card(folder: Path, columns: Mapping[str, Any], data: str) -> Path:
         data=data,
         messages=json.dumps(messages_of("a cat", "make it night"), indent=4),
         table=table(metrics),
+        learning=learning(metrics),
         left_out=_left_out(metrics),
         parent=f"`{parent}`" if parent else "none",
-        steps=metrics["steps"],
-        last_step=metrics["last_step"],
+        course=course,
         settings=json.dumps(columns["settings"], indent=2, sort_keys=True),
     )
     path = folder / "README.md"
@@ -109,8 +111,24 @@ def table(metrics: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def fifths(metrics: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """(term, mean over the first fifth of an RL run's steps, over the last) of what there is."""
+    ends = ("_first_fifth", "_last_fifth")
+    terms = [name.removesuffix(ends[1]) for name in metrics if name.endswith(ends[1])]
+    return [(term, *(metrics[term + end] for end in ends)) for term in terms]
+
+
+def learning(metrics: Mapping[str, Any]) -> str:
+    """`fifths` in Markdown; nothing for a model that did not learn from rewards."""
+    rows = "".join(f"| {term} | {a:.3f} | {b:.3f} |\n" for term, a, b in fifths(metrics))
+    if not rows:
+        return ""
+    head = "\nOn-policy means over steps of the training:\n\n| | first fifth | last fifth |\n"
+    return f"{head}| --- | --- | --- |\n{rows}"
+
+
 def _left_out(metrics: Mapping[str, Any]) -> str:
-    count = sum(split["too_long"] for split in metrics["rows"].values())
+    count = sum(split["too_long"] for split in metrics.get("rows", {}).values())
     if not count:
         return ""
     return f"\n{count} examples were longer than the context and left out: `left_out.jsonl`.\n"

@@ -22,15 +22,17 @@ import pyarrow as pa
 
 from models.train.template import turn_texts
 from schemas.chat import Turn, messages_of
+from schemas.units import EditKind
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 Row = Mapping[str, Any]
+HARD_UNITS = 3  # units to add or remove; nearly every case has as many with those to keep
 IGNORED = -100  # the label of a token that no loss is taken of
 COLUMNS = (
     "triple_id", "parent_triple_id", "raw_prompt", "instruction", "target_prompt", "edit_kind",
-    "units",
+    "intent", "units",
 )  # fmt: skip
 SCHEMA = pa.schema(
     [
@@ -62,6 +64,12 @@ class Written:
     tokens: int = 0
     longest: int = 0
     too_long: list[TooLong] = field(default_factory=list)
+
+
+def is_hard(row: Row) -> bool:
+    """Three or more units to add or remove, or several edits in one instruction."""
+    changed = [unit for unit in row["units"] or () if unit["role"] != "keep"]
+    return len(changed) >= HARD_UNITS or row["edit_kind"] == EditKind.COMPOUND
 
 
 def turns_before(row: Row, parents: Mapping[str, Row]) -> tuple[str, list[Turn]]:

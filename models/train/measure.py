@@ -11,18 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from models.integrity import content_integrity
-from models.train.data import Row, example_of, tokenise
+from models.train.data import Row, example_of, is_hard, tokenise
 from models.train.policy import Policy
-from schemas.units import EditKind, Unit
+from schemas.units import Unit
 
-HARD_UNITS = 3  # units to add or remove; nearly every case has as many with those to keep
 CHUNK = 32  # examples in one forward pass
-
-
-def is_hard(row: Row) -> bool:
-    """Three or more units to add or remove, or several edits in one instruction."""
-    changed = [unit for unit in row["units"] or () if unit["role"] != "keep"]
-    return len(changed) >= HARD_UNITS or row["edit_kind"] == EditKind.COMPOUND
 
 
 def measure(

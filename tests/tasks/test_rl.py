@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.weights import write_sums
-from schemas.errors import ModelError, TrainingError
+from schemas.errors import ModelError, WarehouseError
 from schemas.settings import load_settings
 from tasks.judging import Judge
 from tasks.plan import new_run, one_row, plan_of
@@ -18,6 +18,7 @@ MEASURES = ("aesthetics", "preference")
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SMALL = {
     "render.seeds": [0], "tis.steps": 2, "student.max_new_tokens": 8, "rl.steps": 2,
+    "rl.parquet": [],
     "rl.prompts": 2, "rl.samples": 4, "rl.minibatch": 4, "rl.reward.calibration": 4,
     "rl.checkpoint_every": 1, "rl.samples_every": 2, "rl.value_warmup_updates": 0,
 }  # fmt: skip
@@ -35,14 +36,6 @@ def student(tmp_path):
 
 
 def publish(lake, rows: int = 3, version: int = 1) -> None:
-    lake.append(
-        "dataset_versions",
-        one_row(
-            "dataset_versions", version=version, decision_set_id="d", snapshot_id=lake.snapshot(),
-            rows=rows, status="published", profile="embedded", settings_hash="s", funnel="{}",
-            published_at=NOW,
-        ),
-    )  # fmt: skip
     for index in range(rows):
         lake.append(
             "published_rows",
@@ -54,6 +47,14 @@ def publish(lake, rows: int = 3, version: int = 1) -> None:
                 units_source="rule", source="s", licence="CC0-1.0",
             ),
         )  # fmt: skip
+    lake.append(
+        "dataset_versions",
+        one_row(
+            "dataset_versions", version=version, decision_set_id="d", snapshot_id=lake.snapshot(),
+            rows=rows, status="published", profile="embedded", settings_hash="s", funnel="{}",
+            published_at=NOW,
+        ),
+    )  # fmt: skip
 
 
 def run_of(home, **changes):
@@ -105,7 +106,7 @@ def test_a_run_leaves_a_model_its_log_and_samples_with_pictures(home, student):
     folder = home / row["folder"]
     assert load_policy(str(folder)).rewrite([[{"role": "user", "content": "blue car"}]])
     assert "ppo" in (folder / "README.md").read_text()
-    assert list((folder.parent / "events").glob("events.out.tfevents*"))
+    assert list((folder / "events").glob("events.out.tfevents*"))
     again = reinforce.fn(run, str(student))
     assert not again["new"]
     assert again["model_id"] == result["model_id"]
@@ -124,13 +125,13 @@ def test_a_baseline_by_trl_is_trained_on_the_same_reward(home, student):
 
 def test_what_cannot_be_trained_on_is_said_before_anything_is_loaded(home, student):
     run = run_of(home)
-    with pytest.raises(TrainingError, match="diffchat build"):
+    with pytest.raises(WarehouseError, match="diffchat build"):
         reinforce.fn(run, str(student))
     with open_lake(run) as lake:
         publish(lake, rows=0)
-    with pytest.raises(TrainingError, match="no rows in its train split"):
+    with pytest.raises(WarehouseError, match="ersion 1 is empty"):
         reinforce.fn(run, str(student))
-    with pytest.raises(TrainingError, match="no such published version; there are 1"):
+    with pytest.raises(WarehouseError, match="ersion 7|no version 7"):
         reinforce.fn(run_of(home, **{"rl.dataset_version": 7}), str(student))
     with pytest.raises(ModelError, match="no model 'nobody'"):
         reinforce.fn(run, "nobody")

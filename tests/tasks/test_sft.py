@@ -125,8 +125,8 @@ def test_files_of_rows_join_the_version_and_no_triple_comes_twice(lake, base, tm
     held = lake.query("FROM instructpe WHERE split = 'train' LIMIT 3").to_pylist()
     more = [row("new", "a cat", "add a dog", "a cat, a dog", version=0)]
     pq.write_table(pa.Table.from_pylist(held + more, schema=PUBLISHED_ROWS), tmp_path / "a.parquet")
-    alone = training_data(lake, settings(base).sft)
-    data = training_data(lake, settings(base, parquet=[str(tmp_path / "*.parquet")]).sft)
+    alone = training_data(lake, settings(base).sft, "sft")
+    data = training_data(lake, settings(base, parquet=[str(tmp_path / "*.parquet")]).sft, "sft")
 
     def names(source):
         return [name for b in source.batches("train") for name in b["triple_id"].to_pylist()]
@@ -166,7 +166,7 @@ def test_long_examples_are_listed_beside_the_model(lake, home, base):
     publish(lake)
     rows = [
         row
-        for b in training_data(lake, settings(base).sft).batches("train")
+        for b in training_data(lake, settings(base).sft, "sft").batches("train")
         for row in b.to_pylist()
     ]
     tokens = tokenise([example_of(row, {}) for row in rows], load_student_tokenizer(base))

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from models.integrity import content_integrity
-from models.train.data import example_of, tokenise
-from models.train.measure import is_hard, measure
+from models.train.data import example_of, is_hard, tokenise
+from models.train.measure import measure
 from models.train.policy import load_policy
 from schemas.training import StudentSettings
 from schemas.units import Unit

@@ -1,0 +1,110 @@
+"""What a training reports while it runs: to the warehouse, to TensorBoard and to the bar."""
+
+import statistics
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from models.train.distributed import is_main
+from schemas.records import TRAINING_LOG, TRAINING_SAMPLES
+from warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from tasks.judging import Judge
+
+TERMS = ("reward", "integrity", "aesthetic_gain", "preference_gain", "kl", "tokens")
+
+
+def append_log(lake: Warehouse, model_id: str, entries: Iterable[tuple[int, str, float]]) -> None:
+    """Commit (step, term, value) rows of `training_log`."""
+    rows = [
+        {"model_id": model_id, "step": step, "term": term, "value": value}
+        for step, term, value in entries
+    ]
+    if rows:
+        lake.append("training_log", pa.Table.from_pylist(rows, schema=TRAINING_LOG))
+
+
+class Report:
+    """What an RL step says; rows are committed at every `every`-th step."""
+
+    def __init__(
+        self, lake: Warehouse, model_id: str, events: Path, advance: Callable[[int], None],
+        every: int,
+    ) -> None:  # fmt: skip
+        self.lake, self.model_id, self.advance, self.every = lake, model_id, advance, every
+        self._events: Any = None
+        self._rows: list[tuple[int, str, float]] = []
+        self._done = 0
+        if is_main():  # the first process speaks for all
+            from models.train.events import Events
+
+            self._events = Events(events)
+
+    def __call__(self, step: int, terms: dict[str, float]) -> None:
+        if self._events is None:
+            return
+        self._events(step, terms)
+        self._rows += [(step, name, number) for name, number in terms.items()]
+        if step % self.every == 0:
+            self.flush()
+        self.advance(step - self._done)  # a run that goes on begins in the middle
+        self._done = step
+
+    def flush(self) -> None:
+        append_log(self.lake, self.model_id, self._rows)
+        self._rows = []
+
+    def close(self) -> None:
+        self.flush()
+        if self._events is not None:
+            self._events.close()
+
+
+class Samples:
+    """Stores a step's answers with the pictures that its reward looked at."""
+
+    def __init__(self, lake: Warehouse, model_id: str, judge: "Judge") -> None:
+        self.lake, self.model_id, self.judge = lake, model_id, judge
+
+    def __call__(self, step: int, rollout: Any, scored: list[Any]) -> None:
+        if not is_main():
+            return
+        prompts = [q.raw_prompt for q in rollout.questions]
+        prompts += [t for t, row in zip(rollout.texts, scored, strict=True) if not row.too_long]
+        pictures = self.judge.images(prompts)
+
+        def of(prompt: str) -> list[str | None]:
+            return [pictures.get((prompt, seed)) for seed in self.judge.seeds]
+
+        rows = [
+            {
+                "model_id": self.model_id, "step": step, "sample": index,
+                "triple_id": question.question_id, "row_kind": kind,
+                "raw_prompt": question.raw_prompt, "instruction": question.instruction,
+                "prompt": text, "integrity": row.integrity, "reward": row.total,
+                "raw_images": of(question.raw_prompt), "images": of(text),
+            }
+            for index, (question, kind, text, row) in enumerate(
+                zip(rollout.questions, rollout.kinds, rollout.texts, scored, strict=True)
+            )
+        ]  # fmt: skip
+        self.lake.append("training_samples", pa.Table.from_pylist(rows, schema=TRAINING_SAMPLES))
+
+
+def fifths(history: list[dict[str, float]]) -> dict[str, Any]:
+    """Means of the first and last fifth of the steps; of the reward also the error over steps."""
+    fifth = max(1, len(history) // 5)
+    found: dict[str, Any] = {}
+    for name, part in (("first_fifth", history[:fifth]), ("last_fifth", history[-fifth:])):
+        for term in TERMS:
+            numbers = [row[term] for row in part if term in row]
+            if numbers:
+                found[f"{term}_{name}"] = round(statistics.fmean(numbers), 4)
+        rewards = [row["reward"] for row in part]
+        if len(rewards) > 1:
+            error = statistics.stdev(rewards) / len(rewards) ** 0.5
+            found[f"reward_error_{name}"] = round(error, 4)
+    return found
