@@ -21,8 +21,8 @@ from models.world.draw import SIZE
 from models.world.scene import Scene
 
 MODELS = {"classic": "tis-sd", "papercut": "tis-sdxl"}  # style: who renders it
-STEPS, GUIDANCE, BATCH = 6, 4.0, 32  # of profiles/embedded.toml
-PAIRS = 2_000
+STEPS, GUIDANCE, BATCH = 6, 3.0, 32  # of profiles/embedded.toml
+PAIRS = 1_200
 SEED = 61  # of the pairs that are trained on
 
 
