@@ -112,6 +112,8 @@ class RlSettings(Frozen):
     integrity_value: bool = True  # V = w_c·CI(prefix) + v(h, f); off: V = v(h)
     adm: AdmSettings = AdmSettings()
     reward: RewardSettings = RewardSettings()
+    ahead: Literal["auto", "always", "never"] = "auto"
+    # render the next step's answers beside the update; auto: if that has a device of its own
     checkpoint_every: int = Field(default=10, ge=1)  # steps
     samples_every: int = Field(default=10, ge=1)  # steps between stored samples with pictures
     max_examples: int | None = None  # None: all of the train split

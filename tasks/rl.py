@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.device import pick_device
 from models.tis import load_token_counter
 from models.train.card import write_card
 from models.train.distributed import is_main, wait
@@ -113,6 +114,7 @@ def _fit(
                 policy, questions, reward, chosen, folder / WORK,
                 Sinks(report, Samples(lake, plan.model_id, judge)),
                 max_new_tokens=longest, accelerator=accelerator(),
+                ahead=runs_ahead(settings, policy),
             )  # fmt: skip
         else:
             ended = train_trl(
@@ -123,6 +125,13 @@ def _fit(
     asked = {"pictures_asked": judge.asked, "pictures_rendered": judge.rendered}
     figures = {"steps": len(ended.history), "scales": list(ended.scales)}
     return policy, ended, figures | fifths(ended.history) | asked
+
+
+def runs_ahead(settings: Settings, policy: Any) -> bool:
+    """Whether pictures are made beside the update: if their device is not the student's."""
+    if settings.rl.ahead != "auto":
+        return settings.rl.ahead == "always"
+    return pick_device(settings.tis.device, "tis.device") != str(policy.device)
 
 
 def accelerator() -> Any:

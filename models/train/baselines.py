@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from models.train.experience import calibrate
 from models.train.reward import Reward, Scored
-from models.train.rl import Trained, calibrate
+from models.train.rl import Trained
 from models.train.rollout import Question
 from schemas.training import RlSettings
 
@@ -38,8 +39,7 @@ def train_trl(
     from transformers import PrinterCallback, TrainerCallback
 
     if reward.scales is None:
-        tokenizer = policy.tokenizer
-        calibrate(policy.model, tokenizer, questions, reward, settings, max_new_tokens)
+        calibrate(policy, questions, reward, settings, max_new_tokens)
     history: list[dict[str, float]] = []
     config, trainer_class = _config(settings, output, max_new_tokens)
     by_id = {question.question_id: question for question in questions}

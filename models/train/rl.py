@@ -1,6 +1,6 @@
 """PPO from rendered images: the whole loop, top to bottom.
 
-    questions ─ roll_out ─ reward ─ states ─ advantages ─ update × epochs ─▶ next step
+    experience (questions ─ roll_out ─ reward) ─ states ─ advantages ─ update × epochs ─▶ next step
 
 One step: `prompts` questions are answered `samples` times each, half of the rows on-policy, the
 others through ADM; the answers are rendered and scored; old log-probabilities, the KL to the
@@ -18,6 +18,7 @@ Leaves out baselines (`models.train.baselines`) and the reward's pictures (passe
 import copy
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,8 +29,9 @@ from models.train import advantages as adv
 from models.train import losses
 from models.train.checkpoints import load_training, save_training
 from models.train.clock import Clock
+from models.train.experience import Experience, Step, seed_of
 from models.train.reward import Reward, Scored
-from models.train.rollout import ON_POLICY, POSITIVE, Question, Rollout, plan_kinds, roll_out
+from models.train.rollout import ON_POLICY, POSITIVE, Question, Rollout
 from models.train.value import ValueHead
 from schemas.errors import TrainingError
 from schemas.training import RlSettings
@@ -86,9 +88,11 @@ def train_ppo(
     *,
     max_new_tokens: int,
     accelerator: Any,
+    ahead: bool = False,
 ) -> Trained:
     """Train `policy.model` in place, or go on from the checkpoint in `folder`.
 
+    With `ahead`, rewards of the next step are computed beside the update (`experience`).
     Raises TrainingError if there are no questions or the reward fails; the last checkpoint stays.
     If the run diverges, the weights of the last good checkpoint are put back.
     """
@@ -96,65 +100,53 @@ def train_ppo(
         raise TrainingError(
             "There is nothing to train on: the dataset version has no rows in its train split."
         )
-    model, tokenizer = policy.model, policy.tokenizer
+    model = policy.model
     if not any(parameter.requires_grad for parameter in model.parameters()):
         model.requires_grad_(True)  # a loaded policy is frozen; adapters bring their own choice
     reference = copy.deepcopy(model).eval().requires_grad_(False)
-    state = _begin(model, settings)
+    state, clock = _begin(model, settings), Clock()
+    experience = Experience(
+        policy, questions, reward, settings, max_new_tokens=max_new_tokens,
+        accelerator=accelerator, clock=clock, ahead=ahead,
+    )  # fmt: skip
     saved = load_training(folder, model, state)
     if saved is not None:
         reward.scales = saved
     else:
         if reward.scales is None:
-            calibrate(model, tokenizer, questions, reward, settings, max_new_tokens)
+            experience.calibrate()
         _save(folder, model, state, reward, accelerator)
-    clock = Clock()
-    order = _Order(questions, settings, accelerator)
-    while state.step < settings.steps:
-        step = state.step
-        torch.manual_seed(_seed(settings, step, accelerator.process_index))
-        generator = torch.Generator().manual_seed(_seed(settings, step, accelerator.process_index))
-        asked = order.at(step)
-        kinds = plan_kinds(len(asked), settings.adm)
-        with clock("generate"):
-            rollout = roll_out(
-                model, tokenizer, asked, kinds,
-                adm=settings.adm, max_new_tokens=max_new_tokens, generator=generator,
-            )  # fmt: skip
-        with clock("reward"):
-            scored = reward(rollout.questions, rollout.texts)
-        with clock("states"):
-            batch, terms = prepare(model, reference, state, rollout, scored, settings)
-        with clock("update"):
-            terms |= update(model, state, batch, settings, len(asked), generator, accelerator)
-        terms = _shared(terms | summary(rollout, scored), accelerator)
-        state.beta = adapted(state.beta, terms["kl"], len(asked), settings)
-        terms["kl_coefficient"] = state.beta
-        state.step += 1
-        reason = diverged(terms, settings)
-        if reason is not None:
-            return _back(folder, model, state, reward, reason)
-        state.history.append(terms | {"step": float(state.step)})
-        sinks.log(state.step, terms | clock.lap())
-        if state.step % settings.samples_every == 0 or state.step == settings.steps:
-            sinks.samples(state.step, rollout, scored)
-        if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
-            _save(folder, model, state, reward, accelerator)
+    with closing(experience):
+        while state.step < settings.steps:
+            torch.manual_seed(seed_of(settings, state.step, accelerator.process_index))
+            step = experience.take(state.step)
+            terms = _learn(model, reference, state, step, settings, accelerator, clock)
+            experience.settle()
+            state.step += 1
+            reason = diverged(terms, settings)
+            if reason is not None:
+                return _back(folder, model, state, reward, reason)
+            state.history.append(terms | {"step": float(state.step)})
+            sinks.log(state.step, terms | clock.lap())
+            if state.step % settings.samples_every == 0 or state.step == settings.steps:
+                sinks.samples(state.step, step.rollout, step.scored)
+            if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
+                _save(folder, model, state, reward, accelerator)
     return Trained("ok", state.step, None, _scales(reward), state.history)
 
 
-def calibrate(
-    model: Any, tokenizer: Any, questions: Sequence[Question], reward: Reward,
-    settings: RlSettings, max_new_tokens: int,
-) -> None:  # fmt: skip
-    """Freeze σ: sampled answers of the starting model to the first training prompts."""
-    asked = list(questions[: settings.reward.calibration])
-    generator = torch.Generator().manual_seed(_seed(settings, -1, 0))
-    rollout = roll_out(
-        model, tokenizer, asked, [ON_POLICY] * len(asked),
-        adm=settings.adm, max_new_tokens=max_new_tokens, generator=generator,
-    )  # fmt: skip
-    reward.calibrate(rollout.questions, rollout.texts)
+def _learn(
+    model: Any, reference: Any, state: State, step: Step, settings: RlSettings, accelerator: Any,
+    clock: Clock,
+) -> dict[str, float]:  # fmt: skip
+    """One step of learning in place; returns its terms, the same on all processes."""
+    with clock("states"):
+        batch, terms = prepare(model, reference, state, step, settings)
+    with clock("update"):
+        terms |= update(model, state, batch, settings, step.planned, accelerator)
+    terms = _shared(terms | summary(step.rollout, step.scored), accelerator)
+    state.beta = adapted(state.beta, terms["kl"], step.planned, settings)
+    return terms | {"kl_coefficient": state.beta}
 
 
 def forward(
@@ -181,11 +173,11 @@ def prepare(
     model: Any,
     reference: Any,
     state: State,
-    rollout: Rollout,
-    scored: Sequence[Scored],
+    step: Step,
     settings: RlSettings,
 ) -> tuple[Batch, dict[str, float]]:
     """Everything of a step that does not change while it is learned from."""
+    rollout = step.rollout
     old, kl, values = [], [], []
     for rows in _slices(len(rollout), settings.minibatch):
         part = rollout.rows(rows)
@@ -196,8 +188,10 @@ def prepare(
         values.append(_values(state.value, hidden_BTH, part).cpu())
     mask_BT, on_policy_B = rollout.mask_BT, rollout.on_policy_B
     old_BT, kl_BT = torch.cat(old) * mask_BT, torch.cat(kl) * mask_BT
+    if step.stale:  # π_old is who sampled: the policy before the last update
+        old_BT = torch.where(on_policy_B[:, None], rollout.behaviour_BT, old_BT)
     values_BT = torch.cat(values) * mask_BT
-    scores_B = torch.tensor([row.total for row in scored])
+    scores_B = torch.tensor([row.total for row in step.scored])
     rewards_BT = adv.rewards_of(scores_B, kl_BT, mask_BT, state.beta)
     advantages_BT, returns_BT = adv.gae(
         rewards_BT, values_BT, mask_BT, settings.gamma, settings.lam
@@ -228,7 +222,6 @@ def update(
     batch: Batch,
     settings: RlSettings,
     planned: int,
-    generator: torch.Generator,
     accelerator: Any,
 ) -> dict[str, float]:
     """Epochs of minibatches; until the value is warm, it alone is fitted.
@@ -237,6 +230,8 @@ def update(
     all processes.  The model stays in evaluation mode: dropout would make ratios differ from 1.
     """
     sums: dict[str, list[float]] = {}
+    seed = seed_of(settings, state.step, accelerator.process_index)
+    generator = torch.Generator().manual_seed(seed)
     warming = state.value_updates < settings.value_warmup_updates
     rows = len(batch.rollout)
     updates = math.ceil(planned / settings.minibatch) * settings.epochs
@@ -443,33 +438,8 @@ def _back(folder: Path, model: Any, state: State, reward: Reward, reason: str) -
     )
 
 
-class _Order:
-    """Which questions a step asks: a new order each epoch, each rank its own share."""
-
-    def __init__(self, questions: Sequence[Question], settings: RlSettings, accelerator: Any):
-        self.questions, self.settings = list(questions), settings
-        self.rank, self.ranks = accelerator.process_index, accelerator.num_processes
-
-    def at(self, step: int) -> list[Question]:
-        """`prompts` × `samples` rows: all prompts once, then all again, …"""
-        count = self.settings.prompts * self.ranks
-        places = range(step * count, (step + 1) * count)[self.rank :: self.ranks]
-        asked = [self._place(place) for place in places]
-        return asked * self.settings.samples
-
-    def _place(self, place: int) -> Question:
-        epoch, index = divmod(place, len(self.questions))
-        generator = torch.Generator().manual_seed(self.settings.seed * 7_919 + epoch)
-        order = torch.randperm(len(self.questions), generator=generator)
-        return self.questions[int(order[index])]
-
-
 def _slices(count: int, size: int) -> list[list[int]]:
     return [list(range(i, min(i + size, count))) for i in range(0, count, size)]
-
-
-def _seed(settings: RlSettings, step: int, rank: int) -> int:
-    return (settings.seed * 1_000_003 + step + 1) * 1_009 + rank
 
 
 def _scales(reward: Reward) -> tuple[float, float]:
