@@ -66,6 +66,15 @@ class AdmSettings(Frozen):
     weight_cap: float = 2.0
 
 
+class SurrogateSettings(Frozen):
+    """A text-only stand-in for pictures on most steps; values are our choice."""
+
+    every: int = Field(default=5, ge=1)  # steps from one that is rendered to the next
+    least_rows: int = Field(default=500, ge=2)  # scored prompts without which it never stands in
+    most_rows: int = 50_000  # of the warehouse's scored prompts
+    ridge: float = Field(default=0.3, gt=0)
+
+
 class RewardSettings(Frozen):
     """R = Σ w_k·clip(gain_k/σ_k, ±3) + w_c·CI − length penalty (DESIGN.md, Method)."""
 
@@ -77,6 +86,7 @@ class RewardSettings(Frozen):
     calibration: int = Field(default=64, ge=2)  # training prompts whose SFT gains give σ
     length_penalty: float = 0.5  # for each share of the TIS's token budget beyond `length_free`
     length_free: float = 0.6  # share of the budget that costs nothing
+    surrogate: SurrogateSettings | None = None  # None: every step is rendered
 
 
 class RlSettings(Frozen):

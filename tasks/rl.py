@@ -97,18 +97,30 @@ def _fit(
     from models.train.questions import questions_of
     from models.train.reward import MEASURES, Reward
     from models.train.rl import Sinks, train_ppo
+    from models.train.surrogate import Surrogate
     from tasks.judging import Judge
+    from tasks.known_scores import known_scores
 
     build, chosen = plan_of(settings), settings.rl
     rows = [r for b in plan.data.batches("train", chosen.max_examples) for r in b.to_pylist()]
     questions = questions_of(rows, plan.data.parents())
     judge = Judge(lake, build, chosen.reward.seeds, MEASURES)
     assert build.tis is not None
-    reward = Reward(chosen.reward, judge, load_token_counter(settings.tis), build.tis.token_budget)
+    surrogate = None
+    if chosen.reward.surrogate is not None:
+        known = known_scores(lake, build, chosen.reward)
+        surrogate = Surrogate(chosen.reward.surrogate, known, folder / WORK / "surrogate")
+    reward = Reward(
+        chosen.reward, judge, load_token_counter(settings.tis), build.tis.token_budget,
+        surrogate=surrogate,
+    )  # fmt: skip
     policy = load_policy(str(plan.begun.folder), settings.student)
     longest = settings.student.max_new_tokens
     with stage("rl", chosen.steps) as advance:
-        report = Report(lake, plan.model_id, folder / "events", advance, chosen.checkpoint_every)
+        report = Report(
+            lake, plan.model_id, folder / "events", advance, chosen.checkpoint_every,
+            drift=surrogate.drift if surrogate else {},
+        )  # fmt: skip
         if chosen.method == "ppo":
             ended = train_ppo(
                 policy, questions, reward, chosen, folder / WORK,

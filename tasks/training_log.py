@@ -1,7 +1,7 @@
 """What a training reports while it runs: to the warehouse, to TensorBoard and to the bar."""
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +28,17 @@ def append_log(lake: Warehouse, model_id: str, entries: Iterable[tuple[int, str,
 
 
 class Report:
-    """What an RL step says; rows are committed at every `every`-th step."""
+    """What an RL step says; rows are committed at every `every`-th step.
+
+    `drift` holds what a surrogate's error was, by step as the loop counts (from 0).
+    """
 
     def __init__(
         self, lake: Warehouse, model_id: str, events: Path, advance: Callable[[int], None],
-        every: int,
+        every: int, drift: Mapping[int, dict[str, float]],
     ) -> None:  # fmt: skip
         self.lake, self.model_id, self.advance, self.every = lake, model_id, advance, every
-        self._events: Any = None
+        self._drift, self._events = drift, None
         self._rows: list[tuple[int, str, float]] = []
         self._done = 0
         if is_main():  # the first process speaks for all
@@ -46,6 +49,7 @@ class Report:
     def __call__(self, step: int, terms: dict[str, float]) -> None:
         if self._events is None:
             return
+        terms = terms | self._drift.get(step - 1, {})
         self._events(step, terms)
         self._rows += [(step, name, number) for name, number in terms.items()]
         if step % self.every == 0:

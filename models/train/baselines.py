@@ -44,10 +44,13 @@ def train_trl(
     config, trainer_class = _config(settings, output, max_new_tokens)
     by_id = {question.question_id: question for question in questions}
     scored: list[Scored] = []
+    done = max((int(p.name.rsplit("-", 1)[1]) for p in output.glob("checkpoint-*")), default=0)
+    rounds = [done // settings.epochs]  # rollouts so far
 
     def score(prompts: Any, completions: Any, question_id: list[str], **_: Any) -> list[float]:
         texts = [_text(completion) for completion in completions]
-        found = reward([by_id[name] for name in question_id], texts)
+        found = reward([by_id[name] for name in question_id], texts, rounds[0])
+        rounds[0] += 1
         scored.extend(found)
         return [row.total for row in found]
 

@@ -61,11 +61,11 @@ class Experience:
         else:
             rollout, planned = self._sample(step)
             with self.clock("reward"):
-                scored = self.reward(rollout.questions, rollout.texts)
+                scored = self.reward(rollout.questions, rollout.texts, step)
             found = Step(rollout, scored, planned, stale=False)
         if self._pool is not None and self._may_run_ahead(step):
             rollout, planned = self._sample(step + 1)
-            future = self._pool.submit(self.reward, rollout.questions, rollout.texts)
+            future = self._pool.submit(self.reward, rollout.questions, rollout.texts, step + 1)
             self._next = (step + 1, rollout, planned, future)
         return found
 

@@ -8,7 +8,8 @@ the deviation of the starting model's gains over training prompts, measured once
 with the run (DESIGN.md, Method).  The last term is a length control (our choice).
 
 A prompt over the text encoder's budget is never rendered: each of its gains counts as −3σ.
-What renders and scores is passed in as a `Judge`; leaves out caching, which is the judge's.
+What renders and scores is passed in as a `Judge`; a `Surrogate` may stand in for it on most steps.
+Leaves out caching, which is the judge's.
 """
 
 import math
@@ -19,6 +20,7 @@ import numpy as np
 
 from models.integrity import content_integrity
 from models.train.rollout import Question
+from models.train.surrogate import Surrogate
 from schemas.errors import TrainingError
 from schemas.training import RewardSettings
 
@@ -49,8 +51,9 @@ class Reward:
         count_tokens: Callable[[str], int],
         token_budget: int,
         scales: tuple[float, float] | None = None,
+        surrogate: Surrogate | None = None,
     ):
-        self.settings, self.judge = settings, judge
+        self.settings, self.judge, self.surrogate = settings, judge, surrogate
         self.count_tokens, self.token_budget = count_tokens, token_budget
         self.scales = scales
 
@@ -69,12 +72,17 @@ class Reward:
             )
         self.scales = (float(scales[0]), float(scales[1]))
 
-    def __call__(self, questions: Sequence[Question], answers: Sequence[str]) -> list[Scored]:
-        """The reward of each answer; raises TrainingError if a scorer returns NaN."""
+    def __call__(
+        self, questions: Sequence[Question], answers: Sequence[str], step: int | None = None
+    ) -> list[Scored]:
+        """The reward of each answer; raises TrainingError if a scorer returns NaN.
+
+        With a surrogate, `step` decides whether pictures are made; without a step they are.
+        """
         if self.scales is None:
             raise ValueError("Reward.scales is not set: calibrate first.")
         tokens = [self.count_tokens(text) for text in answers]
-        gains = self._gains(questions, answers, tokens)
+        gains = self._gains(questions, answers, tokens, step)
         return [
             self._scored(question, text, row, count)
             for question, text, row, count in zip(questions, answers, gains, tokens, strict=True)
@@ -101,8 +109,9 @@ class Reward:
         )
 
     def _gains(
-        self, questions: Sequence[Question], answers: Sequence[str], tokens: Sequence[int]
-    ) -> np.ndarray:
+        self, questions: Sequence[Question], answers: Sequence[str], tokens: Sequence[int],
+        step: int | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """(N, 2) gains; NaN in the rows whose prompt is too long to render."""
         gains = np.full((len(answers), len(MEASURES)), np.nan)
         rows = [row for row, count in enumerate(tokens) if count <= self.token_budget]
@@ -110,6 +119,14 @@ class Reward:
         pairs += [(questions[row].raw_prompt, questions[row].intent) for row in rows]
         if not pairs:
             return gains
+        scores = self._scores(pairs, step)
+        gains[rows] = scores[: len(rows)] - scores[len(rows) :]
+        return gains
+
+    def _scores(self, pairs: list[tuple[str, str]], step: int | None) -> np.ndarray:
+        """(N, 2) of the surrogate where it stands in, else of the judge, checked."""
+        if self.surrogate is not None and self.surrogate.stands_in(step):
+            return self.surrogate.predict(pairs)
         scores = np.asarray(self.judge(pairs), dtype=np.float64)
         if scores.shape != (len(pairs), len(MEASURES)):
             raise TrainingError(
@@ -124,5 +141,6 @@ class Reward:
                     "last checkpoint is kept; `diffchat build --retry-failed` scores failed "
                     "pictures again, then run the same command to go on."
                 )
-        gains[rows] = scores[: len(rows)] - scores[len(rows) :]
-        return gains
+        if self.surrogate is not None:
+            self.surrogate.learn(step, pairs, scores)
+        return scores
