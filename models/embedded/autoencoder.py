@@ -182,8 +182,12 @@ def train(
     vae = build().to(device())
     sets = [drawings(n, DATA_SEED, style) for style, n in (pictures or PICTURES).items()]
     shipped = WEIGHTS / "vae" / "diffusion_pytorch_model.safetensors"
-    if not (warm and warm_start(vae, shipped)):
+    if warm and warm_start(vae, shipped):
+        # The latents of the shipped diffusion models must not change under them.
+        vae.register_to_config(scaling_factor=load().config.scaling_factor)
+    else:
         fit_encoder(vae, np.concatenate([s[:1000] for s in sets]))
+        vae.register_to_config(scaling_factor=scaling_factor(vae))
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
     trained = [p for p in vae.parameters() if p.requires_grad]
@@ -243,15 +247,19 @@ def _checkpoint(
     save_checkpoint(path, {**state, "average": average.shadow})
 
 
-def export(vae: Any) -> Path:
-    """Set the scaling factor to one over the latents' deviation and save in fp16."""
+def scaling_factor(vae: Any) -> float:
+    """One over the deviation of the latents of some drawings."""
     sample = drawings(128, 999, "classic")
     with torch.no_grad():
         latents = torch.cat(
             [vae.encode(to_tensor(sample[i : i + 64]).to(vae.device)).latent_dist.mean
              for i in range(0, len(sample), 64)]
         )  # fmt: skip
-    vae.register_to_config(scaling_factor=float(1 / latents.std()))
+    return float(1 / latents.std())
+
+
+def export(vae: Any) -> Path:
+    """Save in fp16; returns the folder."""
     folder = WEIGHTS / "vae"
     copy.deepcopy(vae).half().save_pretrained(folder, safe_serialization=True)
     write_checksums(folder)

@@ -14,12 +14,13 @@ import torch
 
 from models.embedded.autoencoder import DATA_SEED, PICTURES, to_tensor
 from models.embedded.dataset import data_path, drawings, scene_of
-from models.embedded.ratings import Pair
+from models.embedded.ratings import Pair, sample_rated
 from models.embedded.renders import PAIRS as RENDERED
 from models.embedded.renders import SEED as RENDER_SEED
 from models.embedded.renders import pairs_of, rendered_pairs
 from models.embedded.training import WEIGHTS, device
 from models.world.captions import caption
+from models.world.draw import draw_scene
 from models.world.grammar import intent_of, sample_voice, say
 from models.world.scene import Scene, resolve
 from models.world.shapes import FLYING
@@ -181,6 +182,9 @@ class Pictures:
 
     def _drawing(self, generator: random.Random, *, tripped: bool) -> tuple[np.ndarray, Scene, int]:
         style = 0 if generator.random() < 0.75 else 1
+        if not tripped and generator.random() < 0.5:  # finished as ratings have it, drawn now
+            scene, layout = sample_rated(generator)
+            return draw_scene(scene, layout, list(PICTURES)[style]), scene, layout
         source = self.trips[style] if tripped and self.trips else self.drawings[style]
         index = generator.randrange(len(source))
         return source[index], *scene_of(self.seed, index)

@@ -41,13 +41,25 @@ class Pair:
 
 
 def dressed(scene: Scene, generator: random.Random) -> Scene:
-    """The scene with a random finish: none, a few words, many, and flaws at times."""
-    size = generator.choice((0, 1, 1, 2, 2, 3, 3, 4, 5, 7))
-    finishes = tuple(generator.sample(list(FINISHES), size))
+    """The scene with a finish: none, a few words, rarely many, and flaws at times.
+
+    Most are the best of four random sets.  Blind words hurt on average, and a scorer trained on
+    them alone learns that words hurt; half of these help, so it has to look which.
+    """
+    plain = scene.plain()
+    tries = 4 if generator.random() < 0.6 else 1
+    sets = [_random_set(generator) for _ in range(tries)]
+    best = max(sets, key=lambda words: taste(replace(plain, finishes=words)))
     flaws: tuple[str, ...] = ()
     if generator.random() < 0.2:
         flaws = tuple(generator.sample(list(FLAWS), generator.choice((1, 1, 2))))
-    return replace(scene, finishes=finishes, flaws=flaws)
+    return replace(scene, finishes=best, flaws=flaws)
+
+
+def _random_set(generator: random.Random) -> tuple[str, ...]:
+    many = generator.random() < 0.1
+    size = generator.choice((5, 6, 7) if many else (0, 1, 1, 2, 2, 2, 3, 3, 3, 4))
+    return tuple(generator.sample(list(FINISHES), size))
 
 
 def sample_rated(generator: random.Random, *, unseen: bool | None = False) -> tuple[Scene, int]:
