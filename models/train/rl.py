@@ -31,7 +31,8 @@ from models.train.checkpoints import load_training, save_training
 from models.train.clock import Clock
 from models.train.experience import Experience, Step, seed_of
 from models.train.reward import Reward, Scored
-from models.train.rollout import ON_POLICY, POSITIVE, Question, Rollout
+from models.train.rollout import POSITIVE, Question, Rollout
+from models.train.terms import diverged, shared, summary
 from models.train.value import ValueHead
 from schemas.errors import TrainingError
 from schemas.training import RlSettings
@@ -144,7 +145,7 @@ def _learn(
         batch, terms = prepare(model, reference, state, step, settings)
     with clock("update"):
         terms |= update(model, state, batch, settings, step.planned, accelerator)
-    terms = _shared(terms | summary(step.rollout, step.scored), accelerator)
+    terms = shared(terms | summary(step.rollout, step.scored), accelerator)
     state.beta = adapted(state.beta, terms["kl"], step.planned, settings)
     return terms | {"kl_coefficient": state.beta}
 
@@ -350,18 +351,6 @@ def _save(folder: Path, model: Any, state: State, reward: Reward, accelerator: A
         save_training(folder, model, state, _scales(reward))
 
 
-def _shared(terms: dict[str, float], accelerator: Any) -> dict[str, float]:
-    """The terms' means over processes, the same on each: they decide how the run goes on."""
-    if accelerator.num_processes == 1:
-        return terms
-    from accelerate.utils import gather_object
-
-    everyone = gather_object([terms])
-    names = dict.fromkeys(name for its in everyone for name in its)
-    found = {name: [its[name] for its in everyone if name in its] for name in names}
-    return {name: sum(numbers) / len(numbers) for name, numbers in found.items()}
-
-
 def _average_gradients(parameters: Sequence[torch.nn.Parameter], accelerator: Any) -> None:
     """The mean over processes; rows that other processes sampled count as much as our own."""
     if accelerator.num_processes == 1:
@@ -376,57 +365,6 @@ def adapted(beta: float, kl: float, rows: int, settings: RlSettings) -> float:
     """The KL coefficient after a step (Ziegler et al. 2019, arXiv 1909.08593, section 2.2)."""
     error = max(-0.2, min(0.2, kl / settings.kl_target - 1))
     return beta * (1 + error * rows / settings.kl_horizon)
-
-
-def summary(rollout: Rollout, scored: Sequence[Scored]) -> dict[str, float]:
-    """Means over the on-policy rows, and what the off-policy ones earned."""
-
-    def mean(name: str, kind: str) -> float | None:
-        rows = [
-            getattr(row, name)
-            for row, its in zip(scored, rollout.kinds, strict=True)
-            if its == kind
-        ]
-        return sum(rows) / len(rows) if rows else None
-
-    on = [row for row, kind in zip(scored, rollout.kinds, strict=True) if kind == ON_POLICY]
-    known = [row for row in on if not row.too_long]
-    terms: dict[str, float | None] = {
-        "reward": mean("total", ON_POLICY),
-        "integrity": mean("integrity", ON_POLICY),
-        "tokens": mean("tokens", ON_POLICY),
-        "length_penalty": mean("length_penalty", ON_POLICY),
-        "too_long": sum(row.too_long for row in on) / max(1, len(on)),
-        "aesthetic_gain": _mean([row.gains[0] for row in known]),
-        "preference_gain": _mean([row.gains[1] for row in known]),
-        "reward_positive": mean("total", POSITIVE),
-        "reward_hard_negative": mean("total", "hard_negative"),
-        "unfinished": 1 - float(rollout.finished_B.float().mean()),
-        "rows": float(len(rollout)),
-    }
-    return {name: number for name, number in terms.items() if number is not None}
-
-
-def _mean(numbers: Sequence[float]) -> float | None:
-    return sum(numbers) / len(numbers) if numbers else None
-
-
-def diverged(terms: dict[str, float], settings: RlSettings) -> str | None:
-    """Why a run must stop, in words, or None."""
-    for name in ("reward", "kl", "policy_loss", "value_loss", "gradient_norm"):
-        if name in terms and not math.isfinite(terms[name]):
-            return f"{name} is {terms[name]}"
-    if terms["kl"] > settings.kl_limit:
-        return (
-            f"the KL to the starting model is {terms['kl']:.1f} nats an answer, over rl.kl_limit "
-            f"{settings.kl_limit}: lower rl.learning_rate or raise rl.kl_coefficient"
-        )
-    if terms.get("entropy", math.inf) < settings.entropy_floor:
-        return (
-            f"the entropy fell to {terms['entropy']:.4f} nats a token, under rl.entropy_floor "
-            f"{settings.entropy_floor}: lower rl.learning_rate or set rl.entropy_bonus"
-        )
-    return None
 
 
 def _back(folder: Path, model: Any, state: State, reward: Reward, reason: str) -> Trained:
