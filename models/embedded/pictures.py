@@ -5,6 +5,7 @@ trained, and renders (`models.embedded.renders`) where there is a text-to-image 
 the resolved scene in numbers.  Leaves out ratings (`models.embedded.ratings`).
 """
 
+import os
 import random
 from dataclasses import dataclass
 from functools import cached_property
@@ -124,7 +125,7 @@ def round_trips(pictures: np.ndarray, name: str) -> np.ndarray | None:
             for i in range(0, len(pictures), 64):
                 y = vae(to_tensor(pictures[i : i + 64]).to(device())).sample
                 parts.append(((y.clamp(-1, 1) + 1) * 127.5 + 0.5).byte().cpu().permute(0, 2, 3, 1))
-        draft = path.with_suffix(".draft.npy")
+        draft = path.with_suffix(f".{os.getpid()}.npy")
         np.save(draft, torch.cat(parts).numpy())
         draft.replace(path)
     return np.load(path, mmap_mode="r")
