@@ -32,7 +32,7 @@ from models.embedded.training import (
     write_checksums,
 )
 
-STEPS = 1300  # of BATCH pictures
+STEPS = 5000  # of BATCH pictures
 BATCH = 8
 PEAK_LEARNING_RATE = 2e-3
 PICTURES = {"classic": 12_000, "papercut": 3_000}  # drawn per style

@@ -4,7 +4,7 @@ A `CLIPModel` (ViT of 4 layers, width 128, patches of 8 pixels; text encoder of 
 1.2 M parameters) trained contrastively on drawings of both styles, with the help of labels
 (`models.embedded.contrast`) and, in the end, on round trips and renders.  It is CLIPScore's model,
 and its image embeddings are what the aesthetic predictor looks at.
-`python -m models.embedded clip`, about 10 minutes of one core.
+`python -m models.embedded clip`, about 25 minutes of one core.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ from models.embedded.training import WEIGHTS
 from models.world.draw import SIZE
 
 FOLDER = WEIGHTS / "clip"
-STEPS = 400
+STEPS = 2000
 BATCH = 64
 WIDTH = 128
 

@@ -32,7 +32,7 @@ from models.embedded.training import (
 )
 
 FOLDER = WEIGHTS / "preference"
-STEPS = 160
+STEPS = 420
 BATCH = 24  # pairs
 HELD_OUT_SEED = 9001
 
