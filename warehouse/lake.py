@@ -279,7 +279,7 @@ class Warehouse:
         shard: tuple[int, int] | None = None,
         **filters: Any,
     ) -> pa.Table:
-        """wanted − have of `stage`, in a stable order; `filters` as in `todo.todo_sql`.
+        """wanted − have of `stage`, in a stable order; `filters` as in `todo.Filters`.
 
         `shard` (number, of how many) asks for one part: rows of one key (`todo.KEY`) are in the
         same part, on every machine and whatever else is in the lake.

@@ -6,7 +6,7 @@ Rows come in a stable order, so that two processes make the same shards of the s
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.errors import WarehouseError
 
@@ -46,89 +46,76 @@ READS = {  # the tables behind each stage's view
 }
 
 
-def todo_sql(
-    stage: str,
-    *,
-    recipe_id: str | None = None,
-    recipe_ids: Sequence[str] = (),
-    source_ids: Sequence[str] = (),
-    lines: int | None = None,
-    samples: int = 1,
-    share: float | None = None,
-    build_id: str | None = None,
-    retry_failed: bool = False,
-    attempts_per_build: int = 3,
-    attempts_terminal: int = 2,
-    tis_id: str | None = None,
-    seeds: Sequence[int] = (),
-    scorer_ids: Sequence[str] = (),
-    since: datetime | None = None,
-    attempts: int = RENDER_ATTEMPTS,
-    case_set_id: str | None = None,
-    method_ids: Sequence[str] = (),
-    unit_scorer_ids: Sequence[str] = (),
-) -> tuple[str, dict[str, Any]]:
-    """(SQL without an order, its parameters) of a stage's to-do.
+class Filters(NamedTuple):
+    """What a to-do may be asked for; which of it a stage reads, `ARGUMENTS` says."""
+
+    recipe_id: str | None = None
+    recipe_ids: Sequence[str] = ()  # empty: triples of any recipe
+    source_ids: Sequence[str] = ()  # empty: of any source
+    lines: int | None = None
+    samples: int = 1
+    share: float | None = None
+    build_id: str | None = None
+    retry_failed: bool = False
+    attempts_per_build: int = 3
+    attempts_terminal: int = 2
+    tis_id: str | None = None
+    seeds: Sequence[int] = ()
+    scorer_ids: Sequence[str] = ()
+    since: datetime | None = None
+    attempts: int = RENDER_ATTEMPTS
+    case_set_id: str | None = None
+    method_ids: Sequence[str] = ()
+    unit_scorer_ids: Sequence[str] = ()
+
+
+_SCOPE = ("source_ids", "lines")
+_TRIES = ("build_id", "retry_failed", "attempts_per_build", "attempts_terminal")
+_OF_TRIPLES = ("recipe_ids", *_SCOPE, "since", "attempts")
+_OF_OUTPUTS = ("case_set_id", "method_ids", "tis_id", "seeds", "attempts")
+ARGUMENTS = {  # of each stage's macro, in its order
+    "teach": ("recipe_id", "samples", *_SCOPE, *_TRIES),
+    "follow_up": ("recipe_id", "share", *_SCOPE, *_TRIES),
+    "beautify": ("recipe_id", *_TRIES),
+    "read": ("recipe_id",),
+    "render": ("tis_id", "seeds", *_OF_TRIPLES),
+    "score": ("tis_id", "seeds", "scorer_ids", *_OF_TRIPLES),
+    "evaluation_render": _OF_OUTPUTS,
+    "evaluation_score": (*_OF_OUTPUTS, "scorer_ids", "unit_scorer_ids"),
+}
+NEEDED = ("recipe_id", "share", "tis_id", "case_set_id")  # by every stage that reads them
+
+# An empty Python list reaches DuckDB as a list of NULL type, which `list_contains` refuses.
+_TYPES = {
+    "source_ids": "::VARCHAR[]",
+    "recipe_ids": "::VARCHAR[]",
+    "scorer_ids": "::VARCHAR[]",
+    "unit_scorer_ids": "::VARCHAR[]",
+    "method_ids": "::VARCHAR[]",
+    "seeds": "::BIGINT[]",
+    "lines": "::BIGINT",
+    "since": "::TIMESTAMPTZ",
+    "build_id": "::VARCHAR",
+}
+
+
+def todo_sql(stage: str, **filters: Any) -> tuple[str, dict[str, Any]]:
+    """(SQL without an order, its parameters) of a stage's to-do; filters as in `Filters`.
 
     Raises WarehouseError for an unknown stage and for a filter that the stage needs and lacks.
     """
     if stage not in ORDER:
         raise WarehouseError(f"There is no stage {stage!r}; known: {', '.join(ORDER)}.")
-    wanted = {
-        "render": {"tis_id": tis_id},
-        "score": {"tis_id": tis_id},
-        "follow_up": {"recipe_id": recipe_id, "share": share},
-        "evaluation_render": {"tis_id": tis_id, "case_set_id": case_set_id},
-        "evaluation_score": {"tis_id": tis_id, "case_set_id": case_set_id},
-    }
-    for name, value in wanted.get(stage, {"recipe_id": recipe_id}).items():
-        if value is None:
+    given = Filters(**filters)._asdict()
+    arguments = {name: given[name] for name in ARGUMENTS[stage]}
+    for name in NEEDED:
+        if name in arguments and arguments[name] is None:
             raise WarehouseError(f"The to-do of stage {stage!r} needs {name}.")
-    calls = {
-        "build": build_id,
-        "retry": retry_failed,
-        "per_build": attempts_per_build,
-        "terminal": attempts_terminal,
-    }
-    chosen = [recipe_id] if recipe_id and not recipe_ids else list(recipe_ids)
-    scope = {"sources": list(source_ids), "lines": lines}
-    renders = {"recipes": chosen, **scope, "since": since, "attempts": attempts}
-    outputs = {"cases": case_set_id, "methods": list(method_ids), "tis": tis_id}
-    outputs |= {"seeds": list(seeds), "attempts": attempts}
-    arguments: dict[str, Any] = {
-        "teach": {"recipe": recipe_id, "samples": samples, **scope, **calls},
-        "follow_up": {"recipe": recipe_id, "share": share, **scope, **calls},
-        "beautify": {"recipe": recipe_id, **calls},
-        "read": {"recipe": recipe_id},
-        "render": {"tis": tis_id, "seeds": list(seeds), **renders},
-        "score": {
-            "tis": tis_id,
-            "seeds": list(seeds),
-            "scorers": list(scorer_ids),
-            **renders,
-        },
-        "evaluation_render": outputs,
-        "evaluation_score": outputs
-        | {"scorers": list(scorer_ids), "unit_scorers": list(unit_scorer_ids)},
-    }[stage]
     slots = ", ".join(f"${name}{_TYPES.get(name, '')}" for name in arguments)
-    return f"FROM todo_{stage}({slots})", arguments
+    listed = {k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()}
+    return f"FROM todo_{stage}({slots})", listed
 
 
 def shard_sql(stage: str, shard: int, of: int) -> str:
     """The condition that holds for the rows of shard `shard` of `of`, the same on every machine."""
     return f"md5_number({KEY[stage]}) % {int(of)} = {int(shard)}"
-
-
-# An empty Python list reaches DuckDB as a list of NULL type, which `list_contains` refuses.
-_TYPES = {
-    "sources": "::VARCHAR[]",
-    "recipes": "::VARCHAR[]",
-    "scorers": "::VARCHAR[]",
-    "unit_scorers": "::VARCHAR[]",
-    "methods": "::VARCHAR[]",
-    "seeds": "::BIGINT[]",
-    "lines": "::BIGINT",
-    "since": "::TIMESTAMPTZ",
-    "build": "::VARCHAR",
-}
