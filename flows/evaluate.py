@@ -12,7 +12,8 @@ from typing import Any
 
 from prefect import flow
 
-from tasks.evaluating import answer, choose, judge, open_evaluation, picture, resolve_evaluation
+from tasks.answering import answer, choose
+from tasks.evaluating import judge, open_evaluation, picture, resolve_evaluation
 from tasks.evaluation_reporting import conclude, look
 
 

@@ -9,18 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from schemas.errors import SettingsError
 from schemas.identity import render_id, score_id
-from schemas.records import RENDERS, SCORES
 from tasks.plan import Plan
-from tasks.rendering import loaded_tis, render_batch
-from tasks.scoring import loaded_scorer, score_batch
+from tasks.rendering import render_rows
+from tasks.scoring import score_rows
 from warehouse import Warehouse
 
 Row = dict[str, Any]
-SCORES_AT_ONCE = 256
 
 
 class Judge:
@@ -39,7 +36,7 @@ class Judge:
         self.lake, self.plan, self.tis_id = lake, plan, plan.tis.tis_id
         self.seeds = tuple(seeds)
         by_measure = {
-            chosen.measures: (identity, chosen.model_dump_json())
+            chosen.measures: (identity, chosen)
             for identity, chosen in zip(plan.scorers, plan.settings.scorers, strict=True)
         }
         absent = [measure for measure in measures if measure not in by_measure]
@@ -93,32 +90,23 @@ class Judge:
         return found
 
     def _render(self, rows: list[Row]) -> list[Row]:
-        tis = loaded_tis(self.plan.settings.tis.model_dump_json())
-        records = []
-        for start in range(0, len(rows), tis.batch):
-            records += render_batch(self.lake, tis, self.tis_id, rows[start : start + tis.batch])
+        records = render_rows(self.lake, self.plan.settings.tis, self.tis_id, rows)
         self.rendered += len(records)
-        self.lake.append("renders", pa.Table.from_pylist(records, schema=RENDERS))
         return records
 
     def _score(self, wanted: dict[str, Row]) -> None:
         known = self._known("scores", "score_id", list(wanted), "value")
         self._values |= {i: value for i, (value, _) in known.items() if value is not None}
         missing = [
-            row | {"attempt": known.get(i, (None, 0))[1] + 1, "score_id": i}
+            row | {"attempt": known.get(i, (None, 0))[1] + 1}
             for i, row in wanted.items()
             if i not in self._values and row["image_sha256"] is not None
         ]
-        records = []
-        for scorer, settings in self.scorers:
-            rows = [row for row in missing if row["scorer_id"] == scorer.scorer_id]
-            for start in range(0, len(rows), SCORES_AT_ONCE):
-                some = rows[start : start + SCORES_AT_ONCE]
-                records += score_batch(self.lake, loaded_scorer(settings), some)
-        if records:
-            self.lake.append("scores", pa.Table.from_pylist(records, schema=SCORES))
-        made = {row["score_id"]: row["value"] for row in records if row["value"] is not None}
-        self._values |= made
+        if missing:
+            settings = [chosen for _, chosen in self.scorers]
+            identities = [identity for identity, _ in self.scorers]
+            records = score_rows(self.lake, settings, identities, missing)
+            self._values |= {r["score_id"]: r["value"] for r in records if r["value"] is not None}
 
     def _known(
         self, table: str, key: str, ids: list[str], column: str

@@ -1,6 +1,7 @@
-"""Render: prompts of triples × seeds − `renders`."""
+"""Render: prompts × seeds − `renders`; in a build, the prompts of triples."""
 
 import io
+from collections.abc import Callable
 from functools import lru_cache
 
 import pyarrow as pa
@@ -27,20 +28,31 @@ def loaded_tis(settings: str) -> Tis:
 @task(name="render", persist_result=False, task_run_name="render-{shard}-of-{of}")
 def render(run: Run, shard: int, of: int) -> int:
     """Render what one shard lacks; returns the number of images."""
-    return until_done(run, "render", shard, of, render_rows)
+    return until_done(run, "render", shard, of, _render)
 
 
-def render_rows(lake: Warehouse, plan: Plan, rows: list[Row]) -> int:
-    """Render rows of `todo_render`, commit them; a prompt that fails is a row that says why."""
+def _render(lake: Warehouse, plan: Plan, rows: list[Row]) -> int:
     assert plan.tis is not None
-    tis = loaded_tis(plan.settings.tis.model_dump_json())
-    records = []
     with stage("render", len(rows)) as advance:
-        for start in range(0, len(rows), tis.batch):
-            batch = rows[start : start + tis.batch]
-            records += render_batch(lake, tis, plan.tis.tis_id, batch)
+        return len(render_rows(lake, plan.settings.tis, plan.tis.tis_id, rows, advance))
+
+
+def render_rows(
+    lake: Warehouse, settings: TisSettings, tis_id: str, rows: list[Row],
+    advance: Callable[[int], None] | None = None,
+) -> list[Row]:  # fmt: skip
+    """Render (prompt, seed, attempt), whoever asks, and commit once; returns rows of `renders`.
+
+    A prompt that fails is a row that says why.
+    """
+    tis, records = loaded_tis(settings.model_dump_json()), []
+    for start in range(0, len(rows), tis.batch):
+        batch = rows[start : start + tis.batch]
+        records += render_batch(lake, tis, tis_id, batch)
+        if advance is not None:
             advance(len(batch))
-    return lake.append("renders", pa.Table.from_pylist(records, schema=RENDERS))
+    lake.append("renders", pa.Table.from_pylist(records, schema=RENDERS))
+    return records
 
 
 def render_batch(lake: Warehouse, tis: Tis, tis_id: str, batch: list[Row]) -> list[Row]:

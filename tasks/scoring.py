@@ -2,13 +2,14 @@
 
 import io
 import math
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import pyarrow as pa
 from PIL import Image
 from prefect import task
 
-from models.scorers import Scorer, load_scorer
+from models.scorers import Scorer, ScorerIdentity, load_scorer
 from schemas.errors import DiffChatError
 from schemas.identity import score_id
 from schemas.records import SCORES
@@ -31,24 +32,32 @@ def loaded_scorer(settings: str) -> Scorer:
 @task(name="score", persist_result=False, task_run_name="score-{shard}-of-{of}")
 def score(run: Run, shard: int, of: int) -> int:
     """Score what one shard lacks; returns the number of scores."""
-    return until_done(run, "score", shard, of, score_rows)
+    return until_done(run, "score", shard, of, _score)
 
 
-def score_rows(lake: Warehouse, plan: Plan, rows: list[Row]) -> int:
-    """Score rows of `todo_score`, scorer by scorer, and commit them."""
-    settings = {
-        identity.scorer_id: chosen.model_dump_json()
-        for identity, chosen in zip(plan.scorers, plan.settings.scorers, strict=True)
-    }
-    records = []
+def _score(lake: Warehouse, plan: Plan, rows: list[Row]) -> int:
     with stage("score", len(rows)) as advance:
-        for scorer_id, chosen in settings.items():
-            asked = [row for row in rows if row["scorer_id"] == scorer_id]
-            for start in range(0, len(asked), BATCH):
-                batch = asked[start : start + BATCH]
-                records += score_batch(lake, loaded_scorer(chosen), batch)
+        return len(score_rows(lake, plan.settings.scorers, plan.scorers, rows, advance))
+
+
+def score_rows(
+    lake: Warehouse, settings: Sequence[ScorerSettings], scorers: Sequence[ScorerIdentity],
+    rows: list[Row], advance: Callable[[int], None] | None = None,
+) -> list[Row]:  # fmt: skip
+    """Score (render_id, image_sha256, scorer_id, intent, attempt), whoever asks, scorer by scorer.
+
+    `settings` are those of `scorers`, in their order.  Commits once; returns rows of `scores`.
+    """
+    records = []
+    for identity, chosen in zip(scorers, settings, strict=True):
+        asked = [row for row in rows if row["scorer_id"] == identity.scorer_id]
+        for start in range(0, len(asked), BATCH):
+            batch = asked[start : start + BATCH]
+            records += score_batch(lake, loaded_scorer(chosen.model_dump_json()), batch)
+            if advance is not None:
                 advance(len(batch))
-    return lake.append("scores", pa.Table.from_pylist(records, schema=SCORES))
+    lake.append("scores", pa.Table.from_pylist(records, schema=SCORES))
+    return records
 
 
 def score_batch(lake: Warehouse, scorer: Scorer, batch: list[Row]) -> list[Row]:
