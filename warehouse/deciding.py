@@ -81,6 +81,14 @@ def known_set(connection: duckdb.DuckDBPyConnection, question: Question) -> str 
     return row[0] if row else None
 
 
+def is_answered(
+    connection: duckdb.DuckDBPyConnection, question: Question, decision_set: str
+) -> bool:
+    """Whether a decision set answers the question for what is in the lake now."""
+    known = known_set(connection, question) or _decision_set(connection, question)
+    return known == decision_set
+
+
 def decide(connection: duckdb.DuckDBPyConnection, commits: Committer, question: Question) -> str:
     """Answer the question, or find it answered; returns the decision set's id.
 
@@ -95,7 +103,7 @@ def decide(connection: duckdb.DuckDBPyConnection, commits: Committer, question: 
         if known:
             return known
         snapshot = first_row(connection, "SELECT id FROM lake.current_snapshot()")
-        seen = decision_set_id(question.rule_hash(), _fingerprints(connection, question))
+        seen = _decision_set(connection, question)
         number = snapshot[0] if snapshot else 0
         # The same inputs under a later snapshot (files were merged): the answer stands.
         again = first_row(
@@ -126,29 +134,47 @@ def decide(connection: duckdb.DuckDBPyConnection, commits: Committer, question: 
             connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
 
 
-def _fingerprints(connection: duckdb.DuckDBPyConnection, question: Question) -> list[str]:
-    """Hashes of the rows the question reads, whatever their order and their files."""
-    asked: list[tuple[str, list[Any]]] = [
-        (
-            "hash(triple_id)) FROM live_triples "
-            "WHERE len($1::VARCHAR[]) = 0 OR list_contains($1::VARCHAR[], recipe_id)",
-            [list(question.recipe_ids)],
-        ),
-        (
-            "hash(render_id)) FROM renders "
-            "WHERE status = 'ok' AND tis_id = $1 AND list_contains($2::BIGINT[], seed)",
-            [question.tis_id, list(question.seeds)],
-        ),
-        (
-            "hash(score_id, value)) FROM scores WHERE status = 'ok' AND scorer_id IN ($1, $2)",
-            [question.aesthetics_id, question.preference_id],
-        ),
-    ]
+# Trainings and evaluations render and score prompts that are of no triple: those are not read.
+# By hash, as in 010_gains.sql; '' stands for the scorers that read no intent.
+_WANTED = """
+WITH triples_read AS (
+    SELECT triple_id, raw_prompt, target_prompt, intent FROM live_triples
+    WHERE len($recipes::VARCHAR[]) = 0 OR list_contains($recipes::VARCHAR[], recipe_id)
+),
+wanted AS (
+    SELECT DISTINCT
+        md5_number(prompt) AS prompt, md5_number(unnest([coalesce(intent, ''), ''])) AS intent
+    FROM (SELECT unnest([raw_prompt, target_prompt]) AS prompt, intent FROM triples_read)
+),
+pictures AS (
+    SELECT render_id, md5_number(prompt) AS prompt FROM renders
+    WHERE status = 'ok' AND tis_id = $tis AND list_contains($seeds::BIGINT[], seed)
+)
+"""
+_INPUTS = (
+    "hash(triple_id)) FROM triples_read",
+    "hash(render_id)) FROM pictures WHERE prompt IN (SELECT prompt FROM wanted)",
+    """hash(score_id, value)) FROM (
+        SELECT s.score_id, s."value", p.prompt, md5_number(coalesce(s.intent, '')) AS intent
+        FROM scores AS s JOIN pictures AS p USING (render_id)
+        WHERE s.status = 'ok' AND s.scorer_id IN ($looks, $liked)
+    ) SEMI JOIN wanted USING (prompt, intent)""",
+)
+
+
+def _decision_set(connection: duckdb.DuckDBPyConnection, question: Question) -> str:
+    """Id of the answer: the rules, and hashes of the rows they read in whatever order and files."""
+    params = {
+        "recipes": list(question.recipe_ids), "tis": question.tis_id,
+        "seeds": list(question.seeds), "looks": question.aesthetics_id,
+        "liked": question.preference_id,
+    }  # fmt: skip
     found = []
-    for rest, params in asked:
-        count, total = first_row(connection, f"SELECT count(*), bit_xor({rest}", params) or (0, 0)
+    for rest in _INPUTS:
+        asked = f"{_WANTED} SELECT count(*), bit_xor({rest}"
+        count, total = first_row(connection, asked, _used(asked, **params)) or (0, 0)
         found.append(f"{count}:{total or 0}")
-    return found
+    return decision_set_id(question.rule_hash(), found)
 
 
 def _judge(connection: duckdb.DuckDBPyConnection, question: Question) -> None:

@@ -175,9 +175,9 @@ class Warehouse:
     def decision_pending(self, rules: DecideSettings, **reads: Any) -> bool:
         """Whether the latest version does not yet answer `rules` for what is in the lake."""
         with _reading(self._reader()) as reader:
-            known = deciding.known_set(reader, _question(rules, reads))
             last = publishing.latest(reader)
-        return known is None or last is None or last[1] != known
+            question = _question(rules, reads)
+            return last is None or not deciding.is_answered(reader, question, last[1])
 
     def candidate(self, decision_set_id: str) -> pa.Table:
         """Rows that publishing the set would publish: `PUBLISHED_ROWS` without `version`."""

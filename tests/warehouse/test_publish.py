@@ -2,10 +2,11 @@
 
 import pytest
 
+from schemas import identity
 from schemas.errors import AuditFailed, WarehouseError
 from schemas.settings import DecideSettings
 from tests.warehouse import rows
-from tests.warehouse.rows import LIKED, LOOKS, READS
+from tests.warehouse.rows import LIKED, LOOKS, READS, SEEDS, TIS
 
 RULES = DecideSettings()
 
@@ -195,3 +196,34 @@ def test_deciding_by_renders_needs_its_scorers(lake):
         lake.decide(RULES, tis_id="tis", seeds=(0,))
     with pytest.raises(WarehouseError, match="no decision set"):
         lake.publish("nonsense")
+
+
+def test_what_trainings_and_evaluations_render_and_score_changes_no_decision(lake):
+    lake.append("scorers", rows.SCORERS)
+    lake.append("triples", rows.triples(rows.triple("a cat", "add a hat", "a cat with a hat")))
+    rows.render_all(lake)
+    rows.score_all(lake, lambda prompt, scorer: len(prompt))
+    known = lake.decide(RULES, **READS)
+    lake.publish(known)
+
+    def judge(prompt, intent):
+        """As a reward does: another prompt, or another intent of the same picture."""
+        renders = [
+            {"render_id": identity.render_id(prompt, TIS, seed), "prompt": prompt, "tis_id": TIS,
+             "seed": seed, "status": "ok", "attempt": 1} for seed in SEEDS
+        ]  # fmt: skip
+        lake.append("renders", rows.table("renders", renders))
+        scores = [
+            {"score_id": identity.score_id(r["render_id"], LIKED, intent), "intent": intent,
+             "render_id": r["render_id"], "scorer_id": LIKED, "value": 1.0, "status": "ok",
+             "attempt": 1} for r in renders
+        ]  # fmt: skip
+        assert lake.append("scores", rows.table("scores", scores)) == len(SEEDS)
+
+    judge("what a student wrote", "a cat with a hat")
+    judge("a cat", "another intent")
+    assert not lake.decision_pending(RULES, **READS)
+    assert lake.decide(RULES, **READS) == known
+    lake.append("triples", rows.triples(rows.triple("a cat", "wave", "what a student wrote")))
+    assert lake.decision_pending(RULES, **READS)
+    assert lake.decide(RULES, **READS) != known
