@@ -1,8 +1,9 @@
 """Purge, gc, maintain: what keeps a warehouse lawful and small.
 
 *Purge* removes raw prompts or triples and all that comes of them (calls, follow-ups, renders,
-scores, published rows) in one commit, retires the versions concerned, then rewrites the files and
-expires the snapshots that still held the rows.  *gc* deletes images that no render names.
+scores, published rows, samples of trainings, cases with their answers and votes) in one commit,
+retires the versions concerned, then rewrites the files and expires the snapshots that still held
+the rows.  *gc* deletes images that no render names.
 *maintain* merges small files, expires snapshots that no published version needs and deletes files
 that no snapshot knows.
 
@@ -45,6 +46,8 @@ WHERE prompt IN (
     SELECT target_prompt FROM triples JOIN doomed USING (triple_id)
     UNION
     SELECT prompt FROM evaluation_outputs WHERE case_id IN (FROM doomed_cases)
+    UNION
+    SELECT prompt FROM training_samples JOIN doomed USING (triple_id)
 ) AND prompt NOT IN (
     SELECT raw_prompt FROM triples ANTI JOIN doomed USING (triple_id)
     UNION
@@ -52,16 +55,28 @@ WHERE prompt IN (
     UNION
     SELECT prompt FROM evaluation_outputs
     WHERE prompt IS NOT NULL AND case_id NOT IN (FROM doomed_cases)
+    UNION
+    SELECT prompt FROM training_samples ANTI JOIN doomed USING (triple_id)
+    WHERE prompt IS NOT NULL
 )
 """
-# A case quotes its triple, and what methods answered quotes the case.
+# A case quotes its triple, and what methods answered quotes the case.  A conversation also borrows
+# instructions of other prompts: where one is of removed triples alone, the conversation goes.
 _DOOMED_CASES = """
 CREATE OR REPLACE TEMP TABLE doomed_cases AS
+WITH conversations AS (
+    SELECT case_set_id, cluster_id FROM evaluation_cases
+    WHERE form = 'conversation'
+        AND instruction IN (SELECT instruction FROM triples JOIN doomed USING (triple_id))
+        AND instruction NOT IN (SELECT instruction FROM triples ANTI JOIN doomed USING (triple_id))
+)
 SELECT DISTINCT case_id FROM evaluation_cases
-WHERE triple_id IN (SELECT triple_id FROM doomed) OR list_contains($ids::VARCHAR[], cluster_id)
+WHERE triple_id IN (SELECT triple_id FROM doomed)
+    OR list_contains($ids::VARCHAR[], cluster_id)
+    OR (form = 'conversation' AND (case_set_id, cluster_id) IN (FROM conversations))
 """
 _ROOTED = ("raw_prompts", "occurrences", "teacher_calls")
-_BY_TRIPLE = ("triples", "decisions", "published_rows")
+_BY_TRIPLE = ("triples", "decisions", "published_rows", "training_samples")
 
 
 def purge(

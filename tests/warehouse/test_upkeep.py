@@ -52,6 +52,61 @@ def test_a_purged_prompt_is_gone_from_every_file(home, lake):
     assert lake.publish(lake.decide(RULES)) in (1, 3)
 
 
+def case(case_id, instruction="i", **more):
+    row = {"case_set_id": "set", "case_id": case_id, "form": "single", "raw_prompt": "a cat",
+           "instruction": instruction, "cluster_id": identity.raw_prompt_id("a cat")}  # fmt: skip
+    return row | more
+
+
+def evaluated(lake, secret):
+    """Cases of both prompts, their answers, votes and pictures, and a training's samples."""
+    root = {"cluster_id": identity.raw_prompt_id("my secret"), "raw_prompt": "my secret"}
+    talk = {"form": "conversation", "cluster_id": identity.raw_prompt_id("a dog")}
+    cases = [
+        case("kept"),
+        case("of the version", triple_id=secret["triple_id"], **root),
+        case("of a file", **root),
+        case("harmless talk", **talk | {"cluster_id": "another"}),
+        case("talk", **talk),
+        case("talk that borrows", "hide it", parent_case_id="talk", turn=2, **talk),
+    ]
+    lake.append("evaluation_cases", rows.table("evaluation_cases", cases))
+    ids = [row["case_id"] for row in cases]
+    answers = [
+        {"output_id": i, "method_id": "m", "case_id": i, "attempt": 1, "status": "ok",
+         "prompt": "a cat, kept" if i in ("kept", "harmless talk") else f"a secret answer {i}"}
+        for i in ids
+    ]  # fmt: skip
+    lake.append("evaluation_outputs", rows.table("evaluation_outputs", answers))
+    votes = [{"vote_id": i, "voter": "ann", "pair_id": i, "case_id": i, "choice": "tie"}
+             for i in ids]  # fmt: skip
+    lake.append("votes", rows.table("votes", votes))
+    sample = {"model_id": "m", "step": 1, "row_kind": "on_policy"}
+    samples = [
+        sample | {"sample": 0, "triple_id": secret["triple_id"], "prompt": "a secret sample"},
+        sample | {"sample": 1, "triple_id": "another", "prompt": "a harmless sample"},
+    ]
+    lake.append("training_samples", rows.table("training_samples", samples))
+    prompts = {row["prompt"] for row in answers + samples}
+    renders = [{"render_id": p, "prompt": p, "tis_id": "t", "seed": 0, "attempt": 1,
+                "status": "ok"}
+               for p in prompts]  # fmt: skip
+    lake.append("renders", rows.table("renders", renders))
+
+
+def test_a_purge_takes_cases_answers_votes_and_samples_that_quote_the_prompt(home, lake):
+    evaluated(lake, stocked(lake))
+    lake.purge([identity.raw_prompt_id("my secret")], "asked to")
+    assert not [text for text in texts_on_disk(home) if "secret" in text]
+    for table in ("evaluation_cases", "evaluation_outputs", "votes"):
+        left = lake.query(f"SELECT case_id FROM {table} ORDER BY 1").column(0).to_pylist()
+        assert left == ["harmless talk", "kept"], table
+    samples = lake.query("SELECT prompt FROM training_samples").column(0).to_pylist()
+    assert samples == ["a harmless sample"]
+    rendered = lake.query("SELECT prompt FROM renders WHERE tis_id = 't' ORDER BY 1")
+    assert rendered.column(0).to_pylist() == ["a cat, kept", "a harmless sample"]
+
+
 def test_a_purged_prompt_does_not_come_back(lake):
     stocked(lake)
     lake.purge([identity.raw_prompt_id("my secret")], "asked to")
