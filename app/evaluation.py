@@ -4,13 +4,13 @@ An evaluation with nothing new is found out without Prefect and torch, in about 
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from app.console import console, note, print_json, print_rows, progress_bars
+from app.console import console, note, print_json, print_rows
+from app.running import run_flow
 from schemas.errors import ModelError, SettingsError
 from schemas.settings import Settings, home, load_settings
 
@@ -42,11 +42,7 @@ def evaluated(
     if row is not None:
         result = said(run, row, new=False)
     else:
-        _environment()
-        from flows.evaluate import evaluate
-
-        with progress_bars(bars):
-            result = evaluate(profile, changes or None, list(models), path)
+        result = run_flow("evaluate", profile, changes or None, list(models), path, bars=bars)
     return result | {"seconds": round(time.monotonic() - started, 1)}
 
 
@@ -69,13 +65,6 @@ def demo_report(changes: dict[str, Any], models: list[str]) -> None:
         return
     console.print("\n[bold]Evaluate and report[/]: the same cases and seeds for every method\n")
     show(evaluated("embedded", DEMO_CASES | changes, models, None, bars=True))
-
-
-def _environment() -> None:
-    from app.prefect_stack import in_process_environment
-
-    os.environ.update(in_process_environment(home()))
-    note("starting the flow (the first seconds are Prefect's) …")
 
 
 def show(result: dict[str, Any]) -> None:
@@ -218,11 +207,7 @@ def run_retrain(
     """The flow `retrain` in this process; what each step did."""
     started = time.monotonic()
     load_settings(profile, changes)
-    _environment()
-    from flows.retrain import retrain
-
-    with progress_bars(not as_json):
-        result = retrain(profile, changes or None, build, rl)
+    result = run_flow("retrain", profile, changes or None, build, rl, bars=not as_json)
     result["seconds"] = round(time.monotonic() - started, 1)
     if as_json:
         print_json(result)

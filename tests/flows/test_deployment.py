@@ -23,20 +23,6 @@ RENDERS = (ROOT / "models" / "embedded" / "weights" / "tis-sd").is_dir()
 SMALL = json.dumps({"collect.limit": 6, "render.enabled": RENDERS})
 
 
-@pytest.fixture
-def checkout(tmp_path):
-    """A folder that looks like this checkout, so that a stack of the developer's is not in the way.
-
-    Its `prefect.toml` is its own; all else is linked.
-    """
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    for entry in ROOT.iterdir():
-        if not entry.name.startswith(".") and entry.name not in ("prefect.toml", "var"):
-            (folder / entry.name).symlink_to(entry)
-    return folder
-
-
 def as_a_user(checkout: Path, *arguments: str) -> str:
     """Run the prefect command in the checkout; nothing in the environment helps it."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "DIFF"))}

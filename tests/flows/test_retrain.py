@@ -8,7 +8,8 @@ from flows import retrain as module
 class Factory:
     """Stands in for the flows and tasks that `retrain` calls, and remembers what it called."""
 
-    def __init__(self, monkeypatch, new=True, pending=True, champion=None, promoted=True):
+    def __init__(self, monkeypatch, new=True, pending=True, champion=None, promoted=True,
+                 placed=False):  # fmt: skip
         self.calls, self.new = [], new
         self.promoted = promoted
         for name, answer in {
@@ -20,6 +21,8 @@ class Factory:
             "resolve": "run",
             "resolve_evaluation": "run",
             "up_to_date": not pending,
+            "place_sft": placed,
+            "place_rl": placed,
         }.items():
             monkeypatch.setattr(module, name, self.fake(name, answer))
         names = lambda run, candidate: [candidate, *([champion] if champion else [])]  # noqa: E731
@@ -57,6 +60,14 @@ def test_nothing_new_is_nothing_done(monkeypatch):
     factory = Factory(monkeypatch, new=False, pending=False, promoted=False)
     assert module.retrain.fn("embedded")["worked"] == []
     assert "build_instructpe" not in factory.steps()
+
+
+def test_what_a_worker_trained_is_new_here_too(monkeypatch):
+    factory = Factory(monkeypatch, new=False, pending=False, promoted=False, placed=True)
+    assert module.retrain.fn("embedded", {"rl.seed": 1})["worked"] == ["sft", "rl"]
+    asked = {"profile": "embedded", "overrides": {"rl.seed": 1}}
+    assert ("place_sft", "run", asked) in factory.calls
+    assert ("place_rl", "run", asked | {"parent": "sft-1"}) in factory.calls
 
 
 def test_without_rl_the_sft_model_is_the_candidate(monkeypatch):
