@@ -21,8 +21,12 @@ from reports.verdict import interval, main_rows
 Row = Mapping[str, Any]
 
 
-def evaluation_page(summary: Row, cases: Sequence[Row]) -> str:
-    """HTML of a report.  `cases` are the cases to show, worst first, with their pictures' bytes."""
+def evaluation_page(summary: Row, cases: Sequence[Row], conversations: Sequence[Row] = ()) -> str:
+    """HTML of a report.
+
+    `cases` are the cases to show, worst first, and `conversations` those to show turn by turn,
+    both with their pictures' bytes.
+    """
     labels = {metric["name"]: metric["label"] for metric in summary["metrics"]}
     specs: list[dict[str, Any]] = []
 
@@ -47,6 +51,7 @@ def evaluation_page(summary: Row, cases: Sequence[Row]) -> str:
         against=main_rows(summary, "against"),
         transfer=transfer_table(summary),
         cases=[_shown(case) for case in cases],
+        conversations=[_told(conversation) for conversation in conversations],
         charts=sections,
         specs=specs,
         vega=vega(),
@@ -150,18 +155,25 @@ def _turns(summary: Row) -> list[dict[str, Any]]:
 
 
 def _shown(case: Row) -> dict[str, Any]:
-    answers = []
-    for answer in case["answers"]:
-        text = answer["prompt"]
-        answers.append(
-            dict(answer)
-            | {
-                "pieces": difference(case["raw_prompt"], text) if text else [],
-                "image": _data_uri(answer["image"]),
-            }
-        )
+    answers = [_drawn(answer, case["raw_prompt"]) for answer in case["answers"]]
     texts = {name: cut(case[name] or "") for name in ("raw_prompt", "instruction", "intent")}
     return dict(case) | texts | {"answers": answers}
+
+
+def _told(conversation: Row) -> dict[str, Any]:
+    """A conversation; each answer differs from the method's own before."""
+    turns = [
+        {"instruction": cut(turn["instruction"]),
+         "answers": [_drawn(answer, answer["before"]) for answer in turn["answers"]]}
+        for turn in conversation["turns"]
+    ]  # fmt: skip
+    return {"raw_prompt": cut(conversation["raw_prompt"]), "turns": turns}
+
+
+def _drawn(answer: Row, before: str) -> dict[str, Any]:
+    text = answer["prompt"]
+    pieces = difference(before, text) if text else []
+    return dict(answer) | {"pieces": pieces, "image": _data_uri(answer["image"])}
 
 
 def _data_uri(image: bytes | None) -> str | None:

@@ -58,6 +58,7 @@ class EvaluationSettings(Frozen):
     tie_margin: float = 0.1  # σ of the raw prompts' scores below which a case is a tie; our choice
     bootstrap_seed: int = 0
     shown_cases: int = 24  # pictures are the weight of a page
+    shown_conversations: int = 3  # with a picture a turn and method
 
 
 class PromotionSettings(Frozen):

@@ -25,8 +25,8 @@ from tasks.evaluation_plan import (
     EvaluationRun,
     evaluation_plan,
     evaluation_run,
+    picture_todos,
     score_arguments,
-    todo_arguments,
 )
 from tasks.opening import tis_row
 from tasks.plan import lake_of, now, one_row
@@ -71,18 +71,19 @@ def open_evaluation(run: EvaluationRun) -> int:
 def picture(run: EvaluationRun, index: int) -> int:
     """Render what the methods wrote under one text-to-image model, or edit; returns a count."""
     lake, plan = lake_of(run), evaluation_plan(run)
-    canvas, methods = plan.canvases()[index]
-    arguments = todo_arguments(plan, canvas, methods)
+    canvas, _ = plan.canvases()[index]
 
     def work(rows: list[Row]) -> int:
         if index < len(plan.tis):
             return _render(lake, plan.tis_settings[index], canvas, rows)
         return _edit(lake, plan, plan.edits[index - len(plan.tis)], canvas, rows)
 
-    return work_off(
-        lake, "render", lambda row: row["prompt"],
-        lambda: lake.todo("evaluation_render", **arguments).to_pylist(), work,
-    )  # fmt: skip
+    def todo() -> list[Row]:
+        rows = [r for name, asked in picture_todos(plan, index)
+                for r in lake.todo(name, **asked).to_pylist()]  # fmt: skip
+        return list({(row["prompt"], row["seed"]): row for row in rows}.values())
+
+    return work_off(lake, "render", lambda row: row["prompt"], todo, work)
 
 
 def _render(lake: Warehouse, settings: TisSettings, tis_id: str, rows: list[Row]) -> int:

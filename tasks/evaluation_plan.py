@@ -254,6 +254,32 @@ def todo_arguments(plan: EvaluationPlan, canvas: str, methods: list[str]) -> Row
     }
 
 
+def picture_todos(plan: EvaluationPlan, index: int) -> list[tuple[str, Row]]:
+    """(stage, arguments) of `Warehouse.todo` for the pictures of canvas `index`.
+
+    Conversations are shown under the main model, each turn with one seed.
+    """
+    canvas, methods = plan.canvases()[index]
+    todos = [("evaluation_render", todo_arguments(plan, canvas, methods))]
+    if index == 0:
+        seeds = plan.run.settings.evaluation.seeds[:1]
+        case_ids = [case["case_id"] for turns in shown_conversations(plan) for case in turns]
+        shown = {"case_ids": case_ids, "method_ids": methods, "tis_id": canvas, "seeds": seeds}
+        todos.append(("conversation_render", shown | {"attempts": 1}))
+    return todos
+
+
+def shown_conversations(plan: EvaluationPlan) -> list[list[Row]]:
+    """The cases of the first few conversations, each in order; which come first, a hash says."""
+    conversations: list[list[Row]] = []
+    for case in plan.cases:
+        if case["form"] == "conversation":
+            if case["parent_case_id"] is None:
+                conversations.append([])
+            conversations[-1].append(case)
+    return conversations[: plan.run.settings.evaluation.shown_conversations]
+
+
 def score_arguments(plan: EvaluationPlan, canvas: str, methods: list[str]) -> Row:
     """Arguments of `Warehouse.todo` for the scores of a canvas."""
     alignment = plan.scorer_of("alignment")
@@ -281,7 +307,7 @@ def evaluation_id(lake: Warehouse, plan: EvaluationPlan) -> str:
     state = lake.query(sql, {"methods": ids, "cases": plan.case_set_id}).to_pylist()
     statistics = settings.model_dump(
         mode="json", include={"seeds", "resamples", "confidence", "tie_margin", "bootstrap_seed",
-                              "image_integrity", "shown_cases"},
+                              "image_integrity", "shown_cases", "shown_conversations"},
     )  # fmt: skip
     return content_id(
         "evaluation", [[m.method_id, m.group] for m in plan.methods], plan.case_set_id,
@@ -297,8 +323,8 @@ def finished(lake: Warehouse, plan: EvaluationPlan) -> Row | None:
         return None
     if any(unanswered(lake, plan, m) for m in plan.methods if m.settings.kind != "best_of_n"):
         return None
-    for canvas, methods in plan.canvases():
-        if lake.count_todo("evaluation_render", **todo_arguments(plan, canvas, methods)):
+    for index, (canvas, methods) in enumerate(plan.canvases()):
+        if any(lake.count_todo(stage, **asked) for stage, asked in picture_todos(plan, index)):
             return None
         if lake.count_todo("evaluation_score", **score_arguments(plan, canvas, methods)):
             return None

@@ -23,7 +23,7 @@ from models.evaluation.people import agreement, bradley_terry, metric_agreement,
 from models.evaluation.summary import NAMES, Row, summarise, turn_table
 from reports.evaluation_page import evaluation_page
 from reports.verdict import verdict_of
-from tasks.evaluation_examples import case_rows
+from tasks.evaluation_examples import case_rows, conversation_rows
 from tasks.evaluation_gathering import Gathered
 from tasks.evaluation_plan import (
     EvaluationPlan,
@@ -159,7 +159,8 @@ def write_report(run: EvaluationRun, started: float) -> Row:
         "funnel": _funnel(lake, plan),
     }
     folder = Path(run.home) / "reports" / version
-    page = evaluation_page(summary, case_rows(lake, plan, found))
+    cases, talks = case_rows(lake, plan, found), conversation_rows(lake, plan, found)
+    page = evaluation_page(summary, cases, talks)
     publish_report(folder, summary, page, per_case(found))
     row = {
         "evaluation_id": summary["evaluation_id"],

@@ -20,6 +20,7 @@ ORDER = {
     "render": "prompt, seed",
     "score": "scorer_id, render_id, intent",
     "evaluation_render": "prompt, seed",
+    "conversation_render": "prompt, seed",
     "evaluation_score": "scorer_id, render_id, intent",
 }
 
@@ -42,6 +43,7 @@ READS = {  # the tables behind each stage's view
     "render": ("triples", "removals", "occurrences", "recipes", "renders"),
     "score": ("triples", "removals", "occurrences", "recipes", "renders", "scorers", "scores"),
     "evaluation_render": ("evaluation_cases", "evaluation_outputs", "renders"),
+    "conversation_render": ("evaluation_outputs", "renders"),
     "evaluation_score": ("evaluation_cases", "evaluation_outputs", "renders", "scorers", "scores"),
 }
 
@@ -65,6 +67,7 @@ class Filters(NamedTuple):
     since: datetime | None = None
     attempts: int = RENDER_ATTEMPTS
     case_set_id: str | None = None
+    case_ids: Sequence[str] = ()
     method_ids: Sequence[str] = ()
     unit_scorer_ids: Sequence[str] = ()
 
@@ -72,7 +75,8 @@ class Filters(NamedTuple):
 _SCOPE = ("source_ids", "lines")
 _TRIES = ("build_id", "retry_failed", "attempts_per_build", "attempts_terminal")
 _OF_TRIPLES = ("recipe_ids", *_SCOPE, "since", "attempts")
-_OF_OUTPUTS = ("case_set_id", "method_ids", "tis_id", "seeds", "attempts")
+_PICTURES = ("method_ids", "tis_id", "seeds", "attempts")
+_OF_OUTPUTS = ("case_set_id", *_PICTURES)
 ARGUMENTS = {  # of each stage's macro, in its order
     "teach": ("recipe_id", "samples", *_SCOPE, *_TRIES),
     "follow_up": ("recipe_id", "share", *_SCOPE, *_TRIES),
@@ -81,6 +85,7 @@ ARGUMENTS = {  # of each stage's macro, in its order
     "render": ("tis_id", "seeds", *_OF_TRIPLES),
     "score": ("tis_id", "seeds", "scorer_ids", *_OF_TRIPLES),
     "evaluation_render": _OF_OUTPUTS,
+    "conversation_render": ("case_ids", *_PICTURES),
     "evaluation_score": (*_OF_OUTPUTS, "scorer_ids", "unit_scorer_ids"),
 }
 NEEDED = ("recipe_id", "share", "tis_id", "case_set_id")  # by every stage that reads them
@@ -91,6 +96,7 @@ _TYPES = {
     "recipe_ids": "::VARCHAR[]",
     "scorer_ids": "::VARCHAR[]",
     "unit_scorer_ids": "::VARCHAR[]",
+    "case_ids": "::VARCHAR[]",
     "method_ids": "::VARCHAR[]",
     "seeds": "::BIGINT[]",
     "lines": "::BIGINT",

@@ -72,6 +72,24 @@ def test_prompts_are_text_wherever_they_stand():
     assert len(json.loads(specs[1])) == page.count('class="chart"')
 
 
+def test_a_conversation_is_told_turn_by_turn_against_the_answer_before():
+    def turn(instruction, before, prompt):
+        answer = {"method": "sft 1", "kind": "model", "prompt": prompt, "before": before,
+                  "error": None, "image": b"RIFF", "scores": {"integrity": 1.0}}  # fmt: skip
+        return {"instruction": instruction, "answers": [answer]}
+
+    turns = [
+        turn(EVIL, "a car", "a blue car"),
+        turn("at night", "a blue car", "a blue car at night"),
+    ]
+    page = evaluation_page(made(6), [], [{"raw_prompt": "a car", "turns": turns}])
+    part = page[page.index('class="case talk"') : page.index('id="hacking"')]
+    assert part.index("1. &lt;/script") < part.index("2. at night")
+    assert part.count("data:image/webp") == 2
+    assert "<ins>blue </ins>" in part
+    assert "<ins>at night</ins>" in part
+
+
 def test_a_million_characters_are_cut_and_say_so():
     page = evaluation_page(made(6), shown("word " * 200_000))
     assert "(1,000,000 characters)" in page

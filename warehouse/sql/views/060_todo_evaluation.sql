@@ -16,6 +16,19 @@ WITH wanted_prompts AS (SELECT DISTINCT prompt FROM pictured_outputs(in_cases, i
 
 FROM not_rendered('wanted_prompts', in_tis, in_seeds, NULL, in_attempts);
 
+-- What the methods wrote in the conversations that a report shows: looked at, never scored.
+CREATE OR REPLACE MACRO todo_conversation_render(
+    in_case_ids, in_methods, in_tis, in_seeds, in_attempts
+) AS TABLE
+WITH wanted_prompts AS (
+    SELECT DISTINCT prompt FROM evaluation_outputs
+    WHERE status = 'ok'
+        AND list_contains(in_case_ids, case_id)
+        AND list_contains(in_methods, method_id)
+)
+
+FROM not_rendered('wanted_prompts', in_tis, in_seeds, NULL, in_attempts);
+
 -- Every picture of an answer × scorers, asked the case's intent where the scorer reads it, and ×
 -- each unit of the case for the scorers of `in_unit_scorers` (image-side integrity).
 CREATE OR REPLACE MACRO todo_evaluation_score(
