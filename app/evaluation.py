@@ -11,7 +11,7 @@ from typing import Any
 
 from app.console import console, note, print_json, print_rows
 from app.running import run_flow
-from schemas.errors import ModelError, SettingsError
+from schemas.errors import DiffChatError, ModelError, SettingsError
 from schemas.settings import Settings, home, load_settings
 
 
@@ -87,14 +87,19 @@ def run_report(settings: Settings, names: list[str], as_json: bool) -> None:
     if len(rows) > 2:
         raise SettingsError("`diffchat report` compares two evaluations; more were named.")
     if len(rows) == 2:
+        from reports.evaluation_page import differences
+
         older, newer = (read_summary(row) for row in rows)
         path, count = write_comparison(older, newer)
-        result = {"report": str(path), "changed_clearly": count}
+        differ = differences(older, newer)
+        result = {"report": str(path), "changed_clearly": count, "not_shared": differ}
     else:
         result = {"report": str(refreshed(rows[0]))}
     if as_json:
         print_json(result)
     else:
+        for text in result.get("not_shared", ()):
+            note(text)
         console.print(f"Report: {result['report']}", markup=False, soft_wrap=True)
 
 
@@ -133,7 +138,14 @@ def refreshed(row: dict[str, Any]) -> Path:
     settings = Settings.model_validate_json(row["settings"])
     run = evaluation_run(settings, home(), tuple(row["asked_models"]), row["asked_cases"])
     lake = lake_of(run)
-    if evaluation_id(lake, evaluation_plan(run)) == row["evaluation_id"]:
+    try:
+        plan = evaluation_plan(run)
+    except DiffChatError as error:  # a model was deleted, a file of cases moved
+        if not page.is_file():
+            raise
+        note(f"The report stands as it was written, without later votes: {error}")
+        return page
+    if evaluation_id(lake, plan) == row["evaluation_id"]:
         write_report(run, time.time())
     elif not page.is_file():
         raise SettingsError(

@@ -64,8 +64,28 @@ def comparison_page(older: Row, newer: Row, rows: Sequence[Row]) -> str:
     """HTML of what changed between two evaluations; `rows` as of `changes`."""
     labels = {metric["name"]: metric["label"] for metric in newer["metrics"]}
     return _template("comparison.html").render(
-        older=older, newer=newer, rows=rows, labels=labels, vega=""
+        older=older, newer=newer, rows=rows, labels=labels, differ=differences(older, newer)
     )
+
+
+def differences(older: Row, newer: Row) -> list[str]:
+    """What two evaluations do not share, so that a change may not be the models'; in words."""
+    one, two = older["provenance"], newer["provenance"]
+    found = []
+    versions = [one["dataset_version"], two["dataset_version"]]
+    if versions[0] != versions[1]:
+        told = " and ".join("a file" if v is None else f"dataset version {v}" for v in versions)
+        found.append(f"Their cases are of {told}.")
+    if one["case_set_id"] != two["case_set_id"]:
+        found.append("They were asked different cases: a change may be the cases' alone.")
+    if one["tis"][0]["tis_id"] != two["tis"][0]["tis_id"]:
+        found.append("They used different text-to-image models: pictures cannot be compared.")
+    if one["seeds"] != two["seeds"]:
+        found.append("They used different seeds.")
+    scorers = [{s["scorer_id"] for s in side["scorers"]} for side in (one, two)]
+    if scorers[0] != scorers[1]:
+        found.append("They used different scorers: scores cannot be compared.")
+    return found
 
 
 def changes(older: Row, newer: Row) -> list[dict[str, Any]]:

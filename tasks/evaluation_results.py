@@ -214,10 +214,12 @@ def per_case(found: Gathered) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def publish_report(folder: Path, summary: Row, page: str, cases: pa.Table | None) -> None:
-    """Write the folder whole, then put it in its place."""
-    staged = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(staged, ignore_errors=True)
+def publish_report(folder: Path, summary: Row, page: str, cases: pa.Table) -> None:
+    """Write the folder whole, then put it in its place: whoever looks, and whenever this is killed,
+    finds the report before, the new one, or (between two renames) none."""
+    _remove_leftovers(folder)
+    staged, before = (folder.with_name(f".{folder.name}.{kind}.{os.getpid()}")
+                      for kind in ("new", "old"))  # fmt: skip
     staged.mkdir(parents=True)
     try:
         (staged / "index.html").write_text(page, encoding="utf-8")
@@ -226,20 +228,29 @@ def publish_report(folder: Path, summary: Row, page: str, cases: pa.Table | None
         for name in ("means", "against", "pairs", "by_kind", "alarms", "diversity", "turns"):
             if summary[name]:
                 pq.write_table(pa.Table.from_pylist(summary[name]), staged / f"{name}.parquet")
-        if cases is not None:
-            pq.write_table(cases, staged / "cases.parquet")
-        elif (folder / "cases.parquet").is_file():
-            shutil.copyfile(folder / "cases.parquet", staged / "cases.parquet")
-        shutil.rmtree(folder, ignore_errors=True)
+        pq.write_table(cases, staged / "cases.parquet")
+        if folder.exists():
+            folder.rename(before)
         staged.rename(folder)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+        shutil.rmtree(before, ignore_errors=True)
     _point_latest(folder)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """What processes that are gone left beside this report."""
+    for path in folder.parent.glob(f".{folder.name}.*.*"):
+        if path.suffix != f".{os.getpid()}" and Path(f"/proc/{path.suffix[1:]}").exists():
+            continue
+        if path.is_symlink():
+            path.unlink()
+        else:
+            shutil.rmtree(path)
 
 
 def _point_latest(folder: Path) -> None:
     """`reports/latest` is a link to the report written last."""
-    link, fresh = folder.parent / "latest", folder.parent / f".latest.{os.getpid()}"
-    fresh.unlink(missing_ok=True)
+    fresh = folder.with_name(f".{folder.name}.latest.{os.getpid()}")
     fresh.symlink_to(folder.name)
-    os.replace(fresh, link)
+    os.replace(fresh, folder.parent / "latest")

@@ -9,7 +9,7 @@ import pytest
 from models.evaluation.metrics import METRICS
 from models.evaluation.summary import NAMES, Column, Observed, summarise, turn_table
 from reports.difference import Piece, cut, difference
-from reports.evaluation_page import changes, comparison_page, evaluation_page
+from reports.evaluation_page import changes, comparison_page, differences, evaluation_page
 from reports.verdict import verdict_of
 from schemas.evaluation import EvaluationSettings
 
@@ -119,6 +119,27 @@ def test_what_changed_between_two_evaluations():
     assert "abc" in comparison_page(older, newer, rows)
     other = made(60, provenance=newer["provenance"] | {"case_set_id": "other"})
     assert "asked different cases" in comparison_page(older, other, rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"dataset_version": 2}, "Their cases are of dataset version 1 and dataset version 2."),
+        ({"dataset_version": None}, "Their cases are of dataset version 1 and a file."),
+        (
+            {"tis": [{"name": "n", "tis_id": "other", "weights": "w"}]},
+            "pictures cannot be compared",
+        ),
+        ({"seeds": [7]}, "different seeds"),
+        ({"scorers": [{"scorer_id": "other"}]}, "scores cannot be compared"),
+    ],
+)
+def test_two_evaluations_that_share_too_little_say_what(change, said):
+    known = made(6)["provenance"] | {"dataset_version": 1}
+    older, newer = made(6, provenance=known), made(6, provenance=known | change)
+    page = comparison_page(older, newer, changes(older, newer))
+    assert said in page
+    assert differences(older, older) == []
 
 
 def test_differences_between_prompts():
