@@ -222,6 +222,21 @@ def test_votes_come_into_the_report(result):
     assert people["ranking"]
 
 
+def test_a_report_outlives_its_model_and_says_why_it_is_not_written_again(folder, result):
+    page = Path(result["report"])
+    before = page.read_bytes()
+    (folder / "student").rename(folder / "gone")
+    try:
+        done = evaluated.run(result["home"], "report", "--json")
+        asked = evaluated.run(result["home"], *evaluated.words(folder), code=6)
+    finally:
+        (folder / "gone").rename(folder / "student")
+    assert json.loads(done.stdout)["report"] == str(page.resolve())
+    assert "The report stands as it was written" in done.stderr
+    assert "There is no model" in asked.stderr
+    assert page.read_bytes() == before
+
+
 def test_what_is_wrong_is_said_and_leaves_no_report(folder, result, tmp_path):
     home = result["home"]
     before = sorted(p.name for p in (home / "reports").iterdir())

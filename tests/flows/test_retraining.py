@@ -6,6 +6,7 @@ Real server, two workers, the embedded models, tiny settings.
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -64,14 +65,16 @@ class Server:
             self.worker = subprocess.Popen(
                 [sys.executable, "-m", "prefect", "worker", "start", "--pool", "gpu", "--type",
                  "process"], cwd=self.checkout, stdout=log, stderr=log,
-                env=os.environ | {"PREFECT_API_URL": self.api},
+                env=os.environ | {"PREFECT_API_URL": self.api}, start_new_session=True,
             )  # fmt: skip
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.worker.terminate()
-        self.worker.wait(60)
-        down(self.home, self.checkout)
+        try:
+            down(self.home, self.checkout)
+        finally:
+            os.killpg(self.worker.pid, signal.SIGKILL)  # it would wait for its server
+            self.worker.wait()
 
     def ask(self, path: str, body: dict | None = None) -> Any:
         answer = httpx.post(f"{self.api}/{path}", json=body or {}, timeout=60)
