@@ -91,7 +91,11 @@ def kinds_chart(rows: Sequence[Row], label: str) -> Spec:
         ),
         tooltip=["method:N", "edit_kind:N", "difference:Q", "low:Q", "high:Q", "cases:Q"],
     )  # fmt: skip
-    text = base.mark_text(fontSize=10).encode(text=alt.Text("difference:Q", format="+.2f"))
+    dark = f"abs(datum.difference) > {0.6 * most}"  # the ends of the scale
+    text = base.mark_text(fontSize=10).encode(
+        text=alt.Text("difference:Q", format="+.2f"),
+        color=alt.condition(dark, alt.value("white"), alt.value("black")),
+    )
     return _finished(alt.layer(cells, text), height=26 * len({row["edit_kind"] for row in rows}))
 
 
@@ -159,7 +163,7 @@ def funnel_chart(funnel: Mapping[str, Any]) -> Spec:
 def _method_colour(alt: Any) -> Any:
     return alt.Color(
         "method:N", title=None, sort=None, scale=alt.Scale(range=list(PALETTE)),
-        legend=alt.Legend(orient="bottom", columns=2, labelLimit=150),
+        legend=alt.Legend(orient="bottom", columns=2, labelLimit=150, symbolOpacity=1),
     )  # fmt: skip
 
 

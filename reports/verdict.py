@@ -37,9 +37,11 @@ def _headline(summary: Row, columns: Sequence[Row]) -> str:
         better = sum(r["verdict"] == "better" for r in rows)
         worse = sum(r["verdict"] == "worse" for r in rows)
         fired = sum(a["fired"] for a in summary["alarms"] if a["method"] == column["name"])
-        said = (
-            f"{column['name']}: {better} better, {worse} worse, {len(rows) - better - worse} even"
-        )
+        few = sum(r["verdict"] == "too few cases" for r in rows)
+        even = len(rows) - better - worse - few
+        said = f"{column['name']}: {better} better, {worse} worse, {even} even"
+        if few == len(rows):
+            said = f"{column['name']}: too few cases to tell"
         parts.append(said + (f", {fired} alarms" if fired else ""))
     return f"Against the raw prompt, on {cases}. {'; '.join(parts)}."
 

@@ -99,6 +99,7 @@ def test_a_million_characters_are_cut_and_say_so():
 @pytest.mark.parametrize("count", [1, 3])
 def test_few_cases_make_a_page_that_says_so(count):
     summary = made(count)
+    assert "too few cases to tell" in summary["verdict"]["headline"]
     assert "too few" in evaluation_page(summary, [])
     assert any("prompts are few" in point["text"] for point in summary["verdict"]["points"])
 
