@@ -5,8 +5,8 @@ import shutil
 import pytest
 import torch
 
-from models.train.policy import load_policy
-from models.train.template import DEFAULT_TEMPLATE, render, turn_texts
+from models.train.policy import Policy, load_policy
+from models.train.template import DEFAULT_TEMPLATE, prepare_tokenizer, render, turn_texts
 from schemas.chat import SYSTEM, Turn, messages_of
 from schemas.errors import ModelError, PromptTooLong
 from schemas.training import StudentSettings
@@ -72,14 +72,101 @@ def test_sampling_ignores_the_checkpoints_own_truncation(folder, tmp_path):
     assert narrow.rewrite(ASKED) == plain.rewrite(ASKED)
 
 
-def test_streamed_pieces_are_the_greedy_answer(policy):
+@pytest.mark.parametrize("asked", ASKED, ids=["night", "dog", "history"])
+def test_streamed_pieces_are_the_greedy_answer(policy, asked):
+    assert "".join(policy.stream(asked)).strip() == policy.rewrite([asked])[0][0].prompt
+
+
+ANSWERS = ["a red cat 夜", "קט in the rain", "🚗🚗", "a 👩‍👧 house", "  a cat", "夜"]
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_sign_of_several_tokens_comes_whole(policy, monkeypatch, answer):
+    """A byte-level vocabulary spells these signs in two to four tokens each."""
+    ids = policy.tokenizer(answer, add_special_tokens=False)["input_ids"]
+    says(policy, monkeypatch, [*ids, policy.tokenizer.eos_token_id])
+    pieces = list(policy.stream(ASKED[0], max_new_tokens=60))
+    assert "".join(pieces) == answer
+    assert len(pieces) > 1 or len(answer) == 1
+    assert not any("\ufffd" in piece for piece in pieces)
+    says(policy, monkeypatch, [*ids, policy.tokenizer.eos_token_id])
+    assert policy.rewrite(ASKED[:1], max_new_tokens=60)[0][0].prompt == answer.strip()
+
+
+def test_an_answer_cut_within_a_sign_is_told_as_rewrite_tells_it(policy, monkeypatch):
+    ids = policy.tokenizer("a 夜", add_special_tokens=False)["input_ids"]
+    room = len(ids) - 1
+    says(policy, monkeypatch, ids)
+    streamed = "".join(policy.stream(ASKED[0], max_new_tokens=room))
+    says(policy, monkeypatch, ids)
+    assert streamed == policy.rewrite(ASKED[:1], max_new_tokens=room)[0][0].prompt
+
+
+def says(policy, monkeypatch, tokens: list[int]) -> None:
+    """Make the model prefer these tokens, one after the other."""
+    forward, turn = type(policy.model).forward, iter(tokens)
+
+    def biased(*inputs, **options):
+        output = forward(policy.model, *inputs, **options)
+        output.logits[:, -1, next(turn)] += 1e4
+        return output
+
+    monkeypatch.setattr(policy.model, "forward", biased)
+
+
+@pytest.mark.parametrize("kind", ["Bloom", "Qwen3", "Gemma3Text"])
+def test_other_architectures_stream_what_they_rewrite(kind):
+    """Positions from the mask, grouped heads, a sliding window over the cache."""
+    from pathlib import Path
+
+    import transformers
+
+    words = prepare_tokenizer(tokenizer(), "miniature")
+    sizes = {
+        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 16,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "sliding_window": 8,
+    }  # fmt: skip
+    if kind == "Bloom":
+        sizes = {"hidden_size": 32, "n_layer": 2, "n_head": 2}
+    special = {
+        f"{name}_token_id": getattr(words, f"{name}_token_id") for name in ("bos", "eos", "pad")
+    }
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=len(words), initializer_range=0.3, **special, **sizes
+    )
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{kind.removesuffix('Text')}ForCausalLM")(config).eval()
+    policy = Policy(model, words, "cpu", Path(kind), 24, None)
     assert "".join(policy.stream(ASKED[1])).strip() == policy.rewrite(ASKED[1:2])[0][0].prompt
 
 
-def test_a_reader_who_leaves_stops_the_model(policy):
+def test_a_model_that_keeps_no_cache_streams_the_same(policy, monkeypatch):
+    wanted = "".join(policy.stream(ASKED[1]))
+    forward = type(policy.model).forward
+
+    def forgetful(*inputs, **options):
+        output = forward(policy.model, *inputs, **options)
+        output.past_key_values = None
+        return output
+
+    monkeypatch.setattr(policy.model, "forward", forgetful)
+    assert "".join(policy.stream(ASKED[1])) == wanted
+
+
+def test_a_reader_who_leaves_stops_the_model(policy, monkeypatch):
+    forward, ran = type(policy.model).forward, []
+
+    def counted(*inputs, **options):
+        ran.append(1)
+        return forward(policy.model, *inputs, **options)
+
+    monkeypatch.setattr(policy.model, "forward", counted)
     pieces = policy.stream(ASKED[1], max_new_tokens=60)
     next(pieces)
-    pieces.close()  # joins the thread; would wait for all 60 tokens, and a lost thread would hang
+    began = len(ran)
+    pieces.close()
+    assert began < 10
+    assert len(ran) == began
 
 
 def test_a_failure_in_the_model_reaches_the_reader(policy, monkeypatch):
