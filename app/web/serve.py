@@ -21,6 +21,7 @@ from app.consent import ConsentedTurns
 from app.console import note
 from app.parts import Workshop
 from app.store import ChatStore
+from app.web.gradio_import import import_gradio
 from schemas.errors import DiffChatError, SettingsError
 from schemas.settings import Settings, home
 from warehouse import Warehouse
@@ -86,7 +87,7 @@ def make_app(workshop: Workshop, given: ConsentedTurns, credentials: tuple[str, 
     # Read when Gradio is imported: uploads and what is shown go there and nowhere else.
     os.environ["GRADIO_TEMP_DIR"] = str(cache)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    import gradio as gr
+    gr = import_gradio()
     from fastapi import FastAPI
 
     from app.web.actions import Actions

@@ -10,6 +10,7 @@ import pytest
 from app.web.limits import RateLimit, Turns
 from schemas.errors import ChatError, SettingsError
 from tests.app.chat.web_server import served
+from tests.app.conftest import ROOT
 
 pytestmark = pytest.mark.serial
 client = httpx.Client(timeout=60)  # a busy machine is no failure
@@ -41,6 +42,26 @@ def test_it_listens_on_this_machine_alone(app):
         pass
 
 
+def test_it_is_imported_without_type_stubs_being_written(tmp_path):
+    """Gradio writes them at each import; that is half of what starting the page cost."""
+    import os
+    import subprocess
+    import sys
+
+    code = (
+        "from app.web.gradio_import import import_gradio\n"
+        "gradio = import_gradio()\n"
+        "import gradio.component_meta as meta\n"
+        "made = []\n"
+        "meta.create_pyi = lambda code, events: made.append(code) or code\n"
+        "meta.create_or_modify_pyi(gradio.Textbox, 'Textbox', [])\n"
+        "print(gradio.Textbox(label='name').label, made)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
+                          env=dict(os.environ))  # fmt: skip
+    assert done.stdout == "name []\n", done.stderr
+
+
 def test_the_page_fetches_nothing_from_elsewhere(app):
     page = client.get(app.url).text
     addresses = set(re.findall(r'(?:src|href)="(https?://[^"]+)"', page))
@@ -57,8 +78,6 @@ def test_the_page_fetches_nothing_from_elsewhere(app):
     ],
 )  # fmt: skip
 def test_no_file_outside_its_own_folder_is_served(app, path):
-    from tests.app.conftest import ROOT
-
     asked = path.format(home=app.home, root=ROOT)
     for prefix in (
         "/gradio_api/file=",
