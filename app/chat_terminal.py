@@ -30,6 +30,7 @@ from schemas.settings import Settings, home
 HELP = """Write what the picture should show; then say what to change, in plain words.
   /better            make it better, without saying how
   /vary [n]          n pictures of the same words (other seeds)
+  /reword [n]        up to n other answers to the last instruction (same seed)
   /undo  /redo       back to the turn before, forward again
   /tree  /go N       all turns; go to one: what you say next branches off there
   /seed [N|lock|free]  the seed: locked, only the words change the picture
@@ -125,6 +126,7 @@ class Terminal:
             "quit": self._quit,
             "better": lambda _: self._turn(lambda p, **o: turns.better(self.session, p, **o)),
             "vary": self._vary,
+            "reword": self._reword,
             "undo": lambda _: self._move(self.session.undo()),
             "redo": lambda _: self._move(self.session.redo()),
             "go": lambda rest: self._move(self.session.jump(_number(rest) - 1)),
@@ -143,8 +145,13 @@ class Terminal:
         self.goes_on = False
 
     def _vary(self, rest: str) -> None:
-        number = _number(rest) if rest else self.workshop.settings.chat.variations
-        self._turn(lambda p, **o: turns.variations(self.session, number, p, **o))
+        self._turn(lambda p, **o: turns.variations(self.session, self._many(rest), p, **o))
+
+    def _reword(self, rest: str) -> None:
+        self._turn(lambda p, **o: turns.wordings(self.session, self._many(rest), p, **o))
+
+    def _many(self, rest: str) -> int:
+        return _number(rest) if rest else self.workshop.settings.chat.variations
 
     def _turn(self, begin: Callable[..., Iterator[Step | Session]]) -> None:
         status = self.console.status("loading the models …")

@@ -19,9 +19,15 @@ CONNECT_S = 10.0
 
 
 def ask(
-    settings: EndpointSettings, messages: Sequence[dict[str, Any]], max_tokens: int = 256
+    settings: EndpointSettings,
+    messages: Sequence[dict[str, Any]],
+    max_tokens: int = 256,
+    seed: int | None = None,
 ) -> Iterator[str]:
-    """Pieces of the answer as they come.  Raises EndpointError, which never shows the key."""
+    """Pieces of the answer as they come; `seed` for those that are drawn.
+
+    Raises EndpointError, which never shows the key.
+    """
     import httpx
 
     url, headers = _address(settings)
@@ -32,6 +38,8 @@ def ask(
         "max_tokens": max_tokens,
         "stream": True,
     }
+    if seed is not None:
+        body["seed"] = seed
     timeout = httpx.Timeout(settings.timeout_s, connect=min(CONNECT_S, settings.timeout_s))
     try:
         with httpx.Client(timeout=timeout, headers=headers, trust_env=True) as client:

@@ -68,6 +68,7 @@ class Workshop:
         return Parts(
             model=name,
             rewrite=self._rewriter(name),
+            sample=self._sampler(name),
             tis=Path(identity.name).name,
             tis_id=identity.tis_id,
             count_tokens=count,
@@ -125,6 +126,25 @@ class Workshop:
                 policy = self._policy(name)
             with self.busy:
                 yield from policy.stream(messages)
+
+        return local
+
+    def _sampler(self, name: str) -> Callable[[list[dict[str, str]], int, int], list[str]]:
+        chat = self.settings.chat
+        if chat.endpoint.base_url:
+            warm = {"model": name, "temperature": chat.wording_temperature}
+            chosen = chat.endpoint.model_copy(update=warm)
+            return lambda messages, n, seed: [
+                "".join(ask(chosen, messages, seed=seed + number)) for number in range(n)
+            ]
+
+        def local(messages: list[dict[str, str]], n: int, seed: int) -> list[str]:
+            with self._loading:
+                policy = self._policy(name)
+            with self.busy:
+                warmth = chat.wording_temperature
+                found = policy.rewrite([messages], n=n, temperature=warmth, seed=seed)[0]
+            return [one.prompt for one in found]
 
         return local
 

@@ -45,6 +45,7 @@ class Parts(NamedTuple):
 
     model: str  # name of what writes
     rewrite: Callable[[list[dict[str, str]]], Iterator[str]]  # pieces of the answer
+    sample: Callable[[list[dict[str, str]], int, int], list[str]]  # (…, how many, seed) → answers
     tis: str
     tis_id: str
     count_tokens: Callable[[str], int]
@@ -111,11 +112,7 @@ def variations(
     stopped: Stopped = never,
 ) -> Iterator[Step | Session]:
     """The same words with `number` other seeds: that many turns beside each other."""
-    origin = session.now
-    if origin is None:
-        raise ChatError("There is no picture yet to vary: begin with a prompt.")
-    if not 1 <= number <= 16:
-        raise ChatError(f"{number} variations: take 1 to 16.")
+    origin = _origin(session, number)
     for _ in range(number):
         seed = session.variation_seed(0)
         turn = _turn(
@@ -125,6 +122,70 @@ def variations(
             if isinstance(step, Session):
                 session = step
             yield step
+
+
+def wordings(
+    session: Session,
+    number: int,
+    parts: Parts,
+    on_step: OnStep = unheard,
+    stopped: Stopped = never,
+) -> Iterator[Step | Session]:
+    """The same instruction on the same seed in up to `number` other words: turns beside this one.
+
+    Sampled where an edit is greedy.  Raises ChatError if the turn has no instruction, or if the
+    model has no other words for it.
+    """
+    origin = _origin(session, number)
+    if origin.kind not in ("edit", "better") or origin.parent is None:
+        raise ChatError(
+            "These words are no answer to an instruction, so there are no others to try: say what "
+            "to change first."
+        )
+    yield Step("writing")
+    for new in _other_words(session, origin, number, parts):
+        turn = _turn(
+            session, origin.parent, origin.kind, origin.instruction, new.prompt, origin.seed,
+            parts, new.units, new.notes,
+        )  # fmt: skip
+        for step in _drawn(session, turn, parts, on_step, stopped):
+            if isinstance(step, Session):
+                session = step
+            yield step
+
+
+def _other_words(session: Session, origin: Turn, number: int, parts: Parts) -> list[Rewritten]:
+    """Up to `number` answers that differ from each other and from what was tried before."""
+    assert origin.parent is not None  # `wordings` asks
+    parent = session.turns[origin.parent]
+    raw, history = session.jump(parent.number).asked(parts.history)
+    messages = messages_of(raw, origin.instruction, history)
+    tried = {parent.prompt, *(turn.prompt for turn in session.children(parent.number))}
+    found: list[Rewritten] = []
+    refused: DiffChatError | None = None
+    for answer in parts.sample(messages, 2 * number, session.variation_seed(0)):
+        try:
+            new = finished(session.lock, parent.prompt, answer, origin.instruction, parts)
+        except (ChatError, PromptTooLong) as error:  # one of many: said if no other is left
+            refused = error
+            continue
+        if new.prompt not in tried and len(found) < number:
+            tried.add(new.prompt)
+            found.append(new)
+    if not found:
+        raise refused or ChatError(
+            f"{parts.model} found no other words for this: say it in other words yourself."
+        )
+    return found
+
+
+def _origin(session: Session, number: int) -> Turn:
+    """The turn to vary.  Raises ChatError if there is none, or for no number of variations."""
+    if session.now is None:
+        raise ChatError("There is no picture yet to vary: begin with a prompt.")
+    if not 1 <= number <= 16:
+        raise ChatError(f"{number} variations: take 1 to 16.")
+    return session.now
 
 
 def rewrite(

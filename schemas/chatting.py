@@ -50,6 +50,7 @@ class ChatSettings(Frozen):
     captioner: CaptionerSettings = CaptionerSettings()
     max_characters: int = Field(default=2_000, ge=1)  # of a prompt; as [collect]
     max_instruction: int = Field(default=1_000, ge=1)  # characters
+    wording_temperature: float = Field(default=1.0, gt=0)  # of "other words"; 1: as it was trained
     variations: int = Field(default=4, ge=1, le=16)  # pictures of one press of the button
     host: str = "127.0.0.1"  # 0.0.0.0 lets others in: then set a user and a password
     port: int = Field(default=7860, ge=0, le=65535)
@@ -57,6 +58,7 @@ class ChatSettings(Frozen):
     upload_megabytes: float = Field(default=10.0, gt=0)
     upload_megapixels: float = Field(default=40.0, gt=0)
     turns_a_minute: int = Field(default=30, ge=1)  # of one session
+    at_once: int = Field(default=4, ge=1)  # turns made side by side; one of them computes at a time
     queue: int = Field(default=32, ge=1)  # people waiting; more are asked to come back
     stored_pictures: int = Field(default=5_000, ge=1)  # under $DIFFCHAT_HOME/chat, oldest go
     samples: tuple[str, ...] = (  # first prompts that the page offers

@@ -6,6 +6,7 @@ Every action yields values for `OUTPUTS`, in that order; a component that does n
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from app.pictures import file_name, with_metadata
 from app.session import Session
 from app.turns import Parts, Step
 from app.web import views
-from app.web.limits import RateLimit, Turns
+from app.web.limits import Line, RateLimit, Turns
 from schemas.errors import Cancelled, ChatError, DiffChatError, WarehouseError
 
 LOG = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ OUTPUTS = (
     "session_id", "message", "chat", "picture", "prompt", "tree", "facts", "status", "seed",
     "seed_locked", "lock", "consent", "save_picture", "save_session",
 )  # fmt: skip
+LOOK_S = 0.5  # between two looks at whether it was stopped or the person has left
 PER_ADDRESS = 4  # sessions of one address that may be at the limit at once
 
 
@@ -54,11 +56,15 @@ class Actions:
         self.rate = RateLimit(chat.turns_a_minute)
         self.address_rate = RateLimit(chat.turns_a_minute * PER_ADDRESS)
         self.upload_rate = RateLimit(chat.turns_a_minute)
+        self.line = Line(chat.at_once, chat.queue)
 
     # The page opens
 
-    def open(self, session_id: str, request: gr.Request) -> list[Any]:
-        """The session of this browser, or a copy of the one that a link shares."""
+    def open(self, session_id: str, request: gr.Request) -> Iterator[list[Any]]:
+        """The session of this browser, or a copy of the one that a link shares.
+
+        A turn that was under way when the page was reloaded is waited for and shown.
+        """
         try:
             shared = dict(request.query_params or {}).get("shared")
             if shared:
@@ -67,10 +73,17 @@ class Actions:
                     raise ChatError("The session behind this link is not here (any more).")
                 self.store.save(session)
                 said = "A copy of a shared session: go on as you like."
-                return self._shown(session, said, message=gr.skip())
-            return self._shown(self._session(session_id), message=gr.skip())
+                yield self._shown(session, said, message=gr.skip())
+                return
+            if self.under_way.busy(session_id):
+                said = _doing("a turn of this session is still being made")
+                yield self._shown(self._session(session_id), message=gr.skip())
+                while self.under_way.busy(session_id):
+                    yield self._partly(status=said)
+                    time.sleep(LOOK_S)
+            yield self._shown(self._session(session_id), message=gr.skip())
         except DiffChatError as error:
-            return self._shown(self.store.new(), str(error), "alert", gr.skip())
+            yield self._shown(self.store.new(), str(error), "alert", gr.skip())
 
     # Turns
 
@@ -96,7 +109,16 @@ class Actions:
         address: str = "",
     ) -> Iterator[list[Any]]:  # fmt: skip
         def begin(session: Session, parts: Parts, **options: Any) -> Iterator[Step | Session]:
-            return turns.variations(session, int(number), parts, **options)
+            return turns.variations(session, _count(number), parts, **options)
+
+        yield from self._turn(session_id, begin, controls, progress, address)
+
+    def reword(
+        self, session_id: str, number: float, *controls: Any, progress: Callable | None = None,
+        address: str = "",
+    ) -> Iterator[list[Any]]:  # fmt: skip
+        def begin(session: Session, parts: Parts, **options: Any) -> Iterator[Step | Session]:
+            return turns.wordings(session, _count(number), parts, **options)
 
         yield from self._turn(session_id, begin, controls, progress, address)
 
@@ -116,16 +138,27 @@ class Actions:
                 self.rate.take(session.session_id)
                 self.address_rate.take(address)
                 session = _as_wished(session, wishes)
-                for shown in self._steps(session, begin, wishes, progress):
-                    if isinstance(shown, Session):
-                        session = shown
-                    else:
-                        yield shown
+                with self.line.place() as ahead:
+                    yield from self._waiting(session, ahead)
+                    for shown in self._steps(session, begin, wishes, progress):
+                        if isinstance(shown, Session):
+                            session = shown
+                        else:
+                            yield shown
             yield self._shown(session, _done(session))
         except Cancelled as error:
             yield self._shown(session, str(error), message=gr.skip())
         except DiffChatError as error:
             yield self._shown(session or self.store.new(), str(error), "alert", gr.skip())
+
+    def _waiting(self, session: Session, ahead: Callable[[float], int]) -> Iterator[list[Any]]:
+        """What to show until it is this session's turn.  Raises Cancelled."""
+        while before := ahead(LOOK_S):
+            if self.under_way.stopped(session.session_id):
+                raise Cancelled("Stopped before it began: nothing was changed.")
+            many = "1 turn is" if before == 1 else f"{before} turns are"
+            said = _doing(f"{many} before yours; Stop takes you out of the line")
+            yield self._partly(session_id=session.session_id, status=said)
 
     def _steps(
         self,
@@ -302,6 +335,12 @@ class Actions:
             return gr.DownloadButton(interactive=False)
         file = self.store.offer("diffchat-session.json", session.save().encode())
         return gr.DownloadButton(value=str(file), interactive=True)
+
+
+def _count(number: float | None) -> int:
+    if number is None or number != int(number):
+        raise ChatError("How many? Take a whole number from 1 to 16.")
+    return int(number)
 
 
 def _as_wished(session: Session, wishes: Wishes) -> Session:

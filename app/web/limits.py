@@ -1,9 +1,9 @@
-"""How often: at most so many turns a minute, and one at a time, of each session."""
+"""How often and how many: turns a minute, one at a time of each session, and a line that waits."""
 
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from schemas.errors import ChatError
@@ -69,5 +69,49 @@ class Turns:
             self._stopping[session_id] = True
             return True
 
+    def busy(self, session_id: str) -> bool:
+        """Whether a turn of the session is under way."""
+        return session_id in self._stopping
+
     def stopped(self, session_id: str) -> bool:
         return self._stopping.get(session_id, False)
+
+
+class Line:
+    """`at_once` turns are made side by side, at most `most` others wait: first come, first served."""
+
+    def __init__(self, at_once: int, most: int) -> None:
+        self.at_once, self.most = at_once, most
+        self._changed = threading.Condition()
+        self._tickets: list[object] = []
+
+    @contextmanager
+    def place(self) -> Iterator[Callable[[float], int]]:
+        """A place in the line until left: `ahead(seconds)` is how many turns must end before this
+        one may begin, after waiting at most so long for it to be none.
+
+        Raises ChatError if the line is full.
+        """
+        ticket = object()
+        with self._changed:
+            if len(self._tickets) >= self.at_once + self.most:
+                raise ChatError(
+                    f"{self.most} people are waiting already, which is as many as may: send the "
+                    "same again in a moment."
+                )
+            self._tickets.append(ticket)
+
+        def before() -> int:
+            return max(0, self._tickets.index(ticket) - self.at_once + 1)
+
+        def ahead(seconds: float) -> int:
+            with self._changed:
+                self._changed.wait_for(lambda: before() == 0, seconds)
+                return before()
+
+        try:
+            yield ahead
+        finally:
+            with self._changed:
+                self._tickets.remove(ticket)
+                self._changed.notify_all()

@@ -10,6 +10,7 @@ from app.web import views
 from app.web.actions import OUTPUTS, Actions
 
 STORAGE_KEY = "diffchat_session"
+OTHER_THREADS = 16  # for what is no turn: going back, files, pictures
 # One click on a thumbnail, by mouse or keyboard, is an event with the turn's number.
 TREE_JS = """
 element.addEventListener('click', (event) => {
@@ -73,6 +74,9 @@ def build_page(actions: Actions, models: list[str], tis_models: list[str]) -> gr
             api_visibility="private",
             show_progress="hidden",
         )
+    # Turns wait in a line of our own (`Actions.line`), where they can be stopped and see their
+    # place; each that waits holds a thread.
+    page.max_threads = chat.at_once + chat.queue + OTHER_THREADS
     page.queue(max_size=chat.queue, default_concurrency_limit=8)
     return page
 
@@ -102,7 +106,8 @@ def _chat_column(chat: Any) -> dict[str, Any]:
     with gr.Row(elem_classes="buttons"):
         parts["undo"] = gr.Button("Undo", elem_id="undo", min_width=70)
         parts["redo"] = gr.Button("Redo", elem_id="redo", min_width=70)
-        parts["vary"] = gr.Button("Variations", elem_id="vary", min_width=100)
+        parts["vary"] = gr.Button("Other seeds", elem_id="vary", min_width=100)
+        parts["reword"] = gr.Button("Other words", elem_id="reword", min_width=100)
         parts["number"] = gr.Number(
             chat.variations, label="How many variations", minimum=1, maximum=16, precision=0,
             min_width=70, elem_id="number", container=False,
@@ -187,7 +192,7 @@ def _wire(parts: dict[str, Any], actions: Actions) -> None:
     def turn(trigger: Callable, act: Callable, *inputs: Any) -> None:
         trigger(
             streamed(act), [name, *inputs, *controls], outputs, trigger_mode="once",
-            concurrency_id="turn", concurrency_limit=4, api_visibility="private",
+            concurrency_id="turn", concurrency_limit=None, api_visibility="private",
             show_progress_on=[parts["picture"]],
         )  # fmt: skip
 
@@ -207,6 +212,7 @@ def _wire(parts: dict[str, Any], actions: Actions) -> None:
     turn(message.submit, actions.send, message)
     turn(parts["better"].click, actions.better)
     turn(parts["vary"].click, actions.vary, parts["number"])
+    turn(parts["reword"].click, actions.reword, parts["number"])
     parts["stop"].click(
         actions.stop, name, parts["status"], queue=False, api_visibility="private",
         show_progress="hidden",

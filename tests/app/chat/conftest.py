@@ -7,7 +7,7 @@ from app.turns import Parts
 from models.collect.safety import unsafe_words
 from schemas.errors import ModelError
 from schemas.identity import render_id
-from tests.app.chat.fakes import endpoint, rewritten
+from tests.app.chat.fakes import endpoint, rewritten, sampled
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def parts() -> Parts:
     return Parts(
         model="rules",
         rewrite=lambda messages: iter([rewritten(messages)]),
+        sample=lambda messages, n, seed: [sampled(messages, seed + i) for i in range(n)],
         tis="tiny",
         tis_id="t",
         count_tokens=lambda text: len(text.split()),

@@ -41,6 +41,14 @@ def rewritten(messages: list[dict[str, str]]) -> str:
     return prompt
 
 
+FINISHES = ("golden light", "neon glow", "pastel tones")
+
+
+def sampled(messages: list[dict[str, str]], seed: int) -> str:
+    """One of three other answers, by the seed."""
+    return f"{rewritten(messages)}, {FINISHES[seed % len(FINISHES)]}"
+
+
 class _Answers(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -51,7 +59,8 @@ class _Answers(BaseHTTPRequestHandler):
             status, said = 400, {"error": {"message": "This server does not stream."}}
         if said is not None:
             return self._send(status, "application/json", json.dumps(said))
-        answer = rewritten(body["messages"])
+        asked = body["messages"]
+        answer = sampled(asked, body["seed"]) if "seed" in body else rewritten(asked)
         if not body.get("stream"):
             message = {"choices": [{"message": {"role": "assistant", "content": answer}}]}
             return self._send(200, "application/json", json.dumps(message))

@@ -26,6 +26,14 @@ def app(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    """An app that makes one turn at a time and takes long over each picture."""
+    words = ("--set", "chat.at_once=1", "--set", "tis.steps=900")
+    with served(tmp_path_factory.mktemp("slow"), *words) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def chromium():
     from playwright.sync_api import sync_playwright
 
@@ -153,6 +161,62 @@ def test_variations_have_one_prompt_and_other_seeds(person):
     person.clicks("#vary", "Turn 3 of 3")
     assert person.prompt == "two blue birds in a meadow"
     assert person.page.locator("#tree [data-turn]").count() == 3
+
+
+def test_other_words_for_an_instruction_stand_beside_each_other(person):
+    person.comes()
+    person.says("a red cat", "Turn 1 of 1")
+    person.clicks("#reword", "say what to change first")
+    person.says("make it blue", "Turn 2 of 2")
+    person.page.fill("#number input", "2")
+    person.clicks("#reword", "Turn 4 of 4")
+    assert person.prompt.startswith("a blue cat, ")
+    assert person.page.locator("#tree .lane").count() == 3
+
+
+def test_who_waits_sees_their_place_and_can_leave_the_line(person, chromium, slow):
+    person.url = slow.url
+    other = Person(chromium.new_context().new_page(), slow.url)
+    person.comes(), other.comes()
+    person.says("a red car")
+    person.reads("Drawing the picture")
+    other.says("a blue boat")
+    other.reads("1 turn is before yours")
+    other.clicks("#stop", "Stopped before it began")
+    assert other.page.input_value("#message textarea") == "a blue boat"  # to be sent again
+    assert other.page.locator("#tree [data-turn]").count() == 0
+    steps = person.page.wait_for_selector("text=/\\d+\\s*\\/\\s*900/").inner_text()
+    person.keeps("drawing")
+    assert "steps" in steps
+    person.clicks("#stop", "Stopped: nothing was changed")
+    assert person.page.locator("#tree [data-turn]").count() == 0
+    other.page.click("#send")
+    other.reads("Drawing the picture")  # the line is free again
+    other.clicks("#stop", "Stopped")
+    other.page.context.close()
+
+
+def test_a_reload_while_it_draws_finds_the_turn(person, slow):
+    person.url = slow.url
+    person.comes()
+    person.says("a white mushroom")
+    person.reads("Drawing the picture")
+    person.page.reload()
+    person.reads("still being made")
+    person.reads("Turn 1 of 1")
+    assert person.prompt == "a white mushroom"
+    assert person.picture
+
+
+def test_a_page_that_is_closed_holds_nobody_up(person, chromium, slow):
+    gone = Person(chromium.new_context().new_page(), slow.url)
+    gone.comes()
+    gone.says("a green tree")
+    gone.reads("Drawing the picture")
+    gone.page.context.close()
+    person.url = slow.url
+    person.comes()
+    person.says("a purple fish", "Turn 1 of 1")
 
 
 def test_downloads_say_how_to_make_them_again_and_a_session_file_resumes(person, tmp_path):

@@ -10,6 +10,7 @@ from app.parts import Workshop
 from app.session import Session
 from app.store import ChatStore
 from app.turns import edit, start
+from schemas.chat import messages_of
 from schemas.errors import Cancelled, ChatError, ModelError
 from schemas.settings import load_settings
 from tests.app.chat.test_pictures import png
@@ -45,6 +46,15 @@ def test_a_local_model_writes_and_the_picture_is_drawn_once(workshop):
     assert "(red car:1.1)" in turn.prompt
     assert parts.count_tokens(turn.prompt) <= parts.token_budget
     assert turn.model == workshop.settings.chat.model
+
+
+def test_other_words_of_a_local_model_follow_the_seed(workshop):
+    sample = workshop.parts().sample
+    asked = messages_of("a cat", "make it night")
+    first = sample(asked, 4, 1)
+    assert first == sample(asked, 4, 1)
+    assert first != sample(asked, 4, 2)
+    assert len(set(first)) > 1
 
 
 def test_drawing_says_its_steps_and_can_be_stopped(workshop):

@@ -3,7 +3,7 @@
 import pytest
 
 from app.session import Session
-from app.turns import better, edit, start, variations
+from app.turns import better, edit, start, variations, wordings
 from schemas.errors import Cancelled, ChatError, EndpointError, PromptTooLong
 
 
@@ -105,7 +105,45 @@ def test_stop_ends_writing_and_drawing_and_changes_nothing(begun, parts):
         list(variations(begun, 2, parts, stopped=lambda: True))
 
 
+def test_other_words_are_branches_on_the_same_seed_and_each_is_new(begun, talk):
+    session = talk(edit, begun.with_seed(11, locked=True), "make it blue")
+    session = talk(wordings, session, 2)
+    first, *others = session.children(0)
+    assert first.prompt == "a blue car at night"
+    assert len({turn.prompt for turn in (first, *others)}) == 3
+    assert {(turn.kind, turn.instruction, turn.seed) for turn in others} == {
+        ("edit", "make it blue", 11)
+    }
+    assert session.now == others[-1]
+    session = talk(wordings, session, 16)  # of three finishes one is left
+    assert len(session.children(0)) == 4
+    with pytest.raises(ChatError, match="no other words"):
+        talk(wordings, session, 2)
+
+
+def test_other_words_are_protected_and_filtered_as_any(begun, talk, parts, session):
+    session = talk(start, session, "a (red car:1.2) at night")
+    session = talk(edit, session, "add a moon")
+    answers = ["a red car, nsfw", "a red car and a moon", "  "]
+    parts = parts._replace(sample=lambda messages, n, seed: answers)
+    assert talk(wordings, session, 3, parts=parts).now.prompt == "a (red car:1.2) and a moon"
+    refused = parts._replace(sample=lambda messages, n, seed: answers[:1])
+    with pytest.raises(ChatError, match="'nsfw'"):
+        talk(wordings, session, 3, parts=refused)
+
+
+def test_only_an_answer_to_an_instruction_has_other_words(begun, talk):
+    for number, said in ((2, "say what to change first"), (0, "take 1 to 16")):
+        with pytest.raises(ChatError, match=said):
+            talk(wordings, begun, number)
+
+
 def test_without_a_prompt_there_is_nothing_to_change(session, talk):
-    for kind, words in ((edit, ("make it blue",)), (better, ()), (variations, (2,))):
+    for kind, words in (
+        (edit, ("make it blue",)),
+        (better, ()),
+        (variations, (2,)),
+        (wordings, (2,)),
+    ):
         with pytest.raises(ChatError, match="begin with"):
             talk(kind, session, *words)

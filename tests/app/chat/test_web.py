@@ -3,11 +3,13 @@
 import base64
 import re
 import socket
+import threading
+from contextlib import ExitStack
 
 import httpx
 import pytest
 
-from app.web.limits import RateLimit, Turns
+from app.web.limits import Line, RateLimit, Turns
 from schemas.errors import ChatError, SettingsError
 from tests.app.chat.web_server import served
 from tests.app.conftest import ROOT
@@ -171,3 +173,16 @@ def test_a_session_has_one_turn_at_a_time():
     with turns.one("a"):
         assert not turns.stopped("a")
     assert not turns.stop("a")
+
+
+def test_who_waits_knows_their_place_and_moves_up_when_somebody_leaves():
+    line = Line(at_once=1, most=2)
+    with ExitStack() as first, ExitStack() as second, ExitStack() as third:
+        places = [who.enter_context(line.place()) for who in (first, second, third)]
+        assert [ahead(0) for ahead in places] == [0, 1, 2]
+        with pytest.raises(ChatError, match="2 people are waiting already"), line.place():
+            pass
+        second.close()  # somebody in the middle gives up
+        assert places[2](0) == 1
+        threading.Timer(0.2, first.close).start()
+        assert places[2](30) == 0  # is told at once, not after thirty seconds
