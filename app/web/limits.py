@@ -78,7 +78,7 @@ class Turns:
 
 
 class Line:
-    """`at_once` turns are made side by side, at most `most` others wait: first come, first served."""
+    """`at_once` turns are made side by side, `most` others may wait: first come, first served."""
 
     def __init__(self, at_once: int, most: int) -> None:
         self.at_once, self.most = at_once, most

@@ -45,8 +45,13 @@ def style() -> str:
     return (files("app.web") / "style.css").read_text(encoding="utf-8")
 
 
-def build_page(actions: Actions, models: list[str], tis_models: list[str]) -> gr.Blocks:
-    """The page; every event of it is private, so that it has no API beside itself."""
+def build_page(
+    actions: Actions, models: list[tuple[str, str]], tis_models: list[str], voting: bool = False
+) -> gr.Blocks:
+    """The page; every event of it is private, so that it has no API beside itself.
+
+    `models` are what is shown and the name it stands for; `voting`: there is a page to vote on.
+    """
     workshop = actions.workshop
     chat = workshop.settings.chat
     with gr.Blocks(
@@ -54,9 +59,10 @@ def build_page(actions: Actions, models: list[str], tis_models: list[str]) -> gr
     ) as page:
         parts: dict[str, Any] = {"session_id": _browser_id()}
         with gr.Row(elem_classes="top"):
-            gr.Markdown(
-                "# DiffChat\nSay what to change. It writes the prompt and draws the picture."
-            )
+            said = "Say what to change. It writes the prompt and draws the picture."
+            if voting:
+                said += " Or [judge pictures in pairs](vote/)."
+            gr.Markdown(f"# DiffChat\n{said}")
             dark = gr.Button("Dark / light", size="sm", min_width=90, scale=0)
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
@@ -89,7 +95,7 @@ def _browser_id() -> gr.BrowserState:
 def _chat_column(chat: Any) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     parts["chat"] = gr.Chatbot(
-        label="Conversation", height=340, show_label=False, render_markdown=False,
+        label="Conversation", height=280, show_label=False, render_markdown=False,
         sanitize_html=True,
         feedback_options=None, buttons=[], elem_id="conversation", allow_tags=False,
         placeholder="Write a first prompt, or start from a picture.",
@@ -101,7 +107,7 @@ def _chat_column(chat: Any) -> dict[str, Any]:
     )  # fmt: skip
     with gr.Row(elem_classes="buttons"):
         parts["send"] = gr.Button("Send", variant="primary", elem_id="send", min_width=80)
-        parts["better"] = gr.Button("Make it better", elem_id="better", min_width=120)
+        parts["better"] = gr.Button("Make it better", elem_id="better", min_width=140)
         parts["stop"] = gr.Button("Stop", variant="stop", elem_id="stop", min_width=70)
     with gr.Row(elem_classes="buttons"):
         parts["undo"] = gr.Button("Undo", elem_id="undo", min_width=70)
@@ -136,7 +142,7 @@ def _picture_column() -> dict[str, Any]:
     return parts
 
 
-def _more(workshop: Any, models: list[str], tis_models: list[str]) -> dict[str, Any]:
+def _more(workshop: Any, models: list[tuple[str, str]], tis_models: list[str]) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     with gr.Accordion("Seed, locked words, models, session", open=False, elem_id="more"):
         with gr.Row():
@@ -148,7 +154,7 @@ def _more(workshop: Any, models: list[str], tis_models: list[str]) -> dict[str, 
                 label="Words that no turn may lose, with commas between", elem_id="lock"
             )
         with gr.Row():
-            parts["model"] = gr.Dropdown(models, value=models[0], label="Written by")
+            parts["model"] = gr.Dropdown(models, value=models[0][1], label="Written by")
             parts["tis_model"] = gr.Dropdown(tis_models, value=tis_models[0], label="Drawn by")
         with gr.Row():
             parts["new"] = gr.Button("New session", elem_id="new", size="sm")
@@ -237,11 +243,12 @@ def _wire(parts: dict[str, Any], actions: Actions) -> None:
 def streamed(act: Callable) -> Callable:
     """`act` with a progress bar for the steps of drawing and the address that it is asked from."""
 
-    def run(*inputs: Any, progress=gr.Progress(), request: gr.Request | None = None):  # noqa: B008
+    # Gradio fills these two in by their place, and only before the first `*`.
+    def run(request: gr.Request, progress=gr.Progress(), *inputs: Any):  # noqa: B008
         yield from act(*inputs, progress=progress, address=_address(request))
 
     return run
 
 
-def _address(request: gr.Request | None) -> str:
-    return request.client.host if request and request.client else ""
+def _address(request: gr.Request) -> str:
+    return request.client.host if request.client else ""

@@ -96,10 +96,10 @@ def make_app(workshop: Workshop, given: ConsentedTurns, credentials: tuple[str, 
     settings = workshop.settings
     models = model_choices(workshop)
     tis_models = [settings.tis.model, *settings.chat.tis_models]
-    page = build_page(Actions(workshop, given), models, tis_models)
     undescribed: dict[str, Any] = {"openapi_url": None, "docs_url": None, "redoc_url": None}
     app = FastAPI(**undescribed)
-    mount_voting(app, workshop, given)
+    voting = mount_voting(app, workshop, given)
+    page = build_page(Actions(workshop, given), models, tis_models, voting)
     app = gr.mount_gradio_app(
         app, page, path="/", theme=theme(), css=style(), footer_links=[], ssr_mode=False,
         allowed_paths=[], blocked_paths=[str(Path.cwd())] if _apart(cache) else [],
@@ -115,10 +115,12 @@ def _apart(cache: Path) -> bool:
     return Path.cwd().resolve() not in cache.resolve().parents
 
 
-def mount_voting(app: Any, workshop: Workshop, given: ConsentedTurns) -> None:
-    """The voting page on the latest evaluation, where there is one."""
+def mount_voting(app: Any, workshop: Workshop, given: ConsentedTurns) -> bool:
+    """The voting page on the latest evaluation; whether there is one."""
     if not Warehouse.exists(workshop.settings.warehouse, workshop.home):
-        return
+        return False
+    from fastapi.responses import RedirectResponse
+
     from app.evaluation import evaluation_row
     from app.voting import Ballot, voting_app
 
@@ -126,22 +128,42 @@ def mount_voting(app: Any, workshop: Workshop, given: ConsentedTurns) -> None:
         ballot = Ballot(given.lake(), evaluation_row(given.lake(), "latest"))
     except SettingsError as error:  # nothing was evaluated yet: there is nothing to vote on
         LOG.info("no voting page: %s", error)
-        return
+        return False
+    if not ballot.pairs:
+        return False
+    # Without the slash Gradio, which lies at the root, would answer that there is no such page.
+    app.add_api_route("/vote", lambda: RedirectResponse("vote/"))
     app.mount("/vote", voting_app(ballot))
     note(f"{len(ballot.pairs)} pairs to vote on under /vote")
+    return True
 
 
-def model_choices(workshop: Workshop) -> list[str]:
-    """Names for the list "Written by": the one asked for first, then what was trained here."""
+TRAINED = """
+SELECT model_id, method, trained_at, model_id = (
+    SELECT model_id FROM aliases WHERE alias = 'champion' ORDER BY moved_at DESC LIMIT 1
+) AS champion
+FROM model_versions WHERE status = 'ok' ORDER BY trained_at DESC, model_id
+"""
+
+
+def model_choices(workshop: Workshop) -> list[tuple[str, str]]:
+    """The list "Written by", as shown and as named: what was asked for, champion, base, others."""
     asked = workshop.model_name
+    named = {asked: "best there is" if asked == "auto" else asked}
     if workshop.settings.chat.endpoint.base_url:
-        return [asked]
-    names = [asked, "base"]
+        return [(asked, asked)]
+    rows: list[dict[str, Any]] = []
     if Warehouse.exists(workshop.settings.warehouse, workshop.home):
-        sql = "SELECT model_id FROM model_versions WHERE status = 'ok' ORDER BY trained_at DESC"
         with Warehouse.open(workshop.settings.warehouse, workshop.home, read_only=True) as lake:
-            names += [model_id[:12] for model_id in lake.query(sql).column(0).to_pylist()]
-    return list(dict.fromkeys(names))
+            rows = lake.query(TRAINED).to_pylist()
+    for row in rows:
+        if row["champion"]:
+            named.setdefault("champion", f"champion ({row['model_id'][:12]})")
+    named.setdefault("base", "base (not fine-tuned)")
+    for row in rows:
+        model = row["model_id"][:12]
+        named.setdefault(model, f"{row['method']} of {row['trained_at']:%Y-%m-%d %H:%M} ({model})")
+    return [(shown, name) for name, shown in named.items()]
 
 
 def credentials_of(variable: str) -> tuple[str, str] | None:

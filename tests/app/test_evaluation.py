@@ -203,6 +203,34 @@ def test_two_voters_with_reload_double_click_and_back_lose_and_double_nothing(re
         browser.close()
 
 
+@pytest.mark.needs_system("chromium")
+def test_the_ballot_lies_in_the_app_and_takes_votes_there(result):
+    from tests.app.chat.web_server import served
+
+    playwright = pytest.importorskip("playwright.sync_api")
+    with served(result["home"]) as app, playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(app.url)
+        page.click("text=judge pictures in pairs")
+        page.wait_for_url("**/vote/")
+        page.fill("#name", "carol")
+        page.keyboard.press("Enter")
+        wait_done(page, 0)
+        for side in ("left", "right"):
+            assert page.locator(f"#{side}").evaluate("i => i.decode().then(() => i.naturalWidth)")
+        page.keyboard.press("ArrowLeft")
+        wait_done(page, 1)
+        page.goto(f"{app.url}/vote")  # as people type it
+        wait_done(page, 1)
+        browser.close()
+    with Warehouse.open(WarehouseSettings(), result["home"], read_only=True) as lake:
+        votes = lake.query("FROM votes WHERE voter = 'carol'").to_pylist()
+    assert [vote["left_method"] in (vote["first_method"], vote["second_method"])
+            for vote in votes] == [True]  # fmt: skip
+
+
 def test_votes_come_into_the_report(result):
     from app.evaluation import evaluation_row
     from app.voting import Ballot

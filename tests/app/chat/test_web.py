@@ -186,3 +186,48 @@ def test_who_waits_knows_their_place_and_moves_up_when_somebody_leaves():
         assert places[2](0) == 1
         threading.Timer(0.2, first.close).start()
         assert places[2](30) == 0  # is told at once, not after thirty seconds
+
+
+def test_each_address_is_counted_by_itself_and_drawing_is_heard():
+    """Gradio gives a request and a progress bar to parameters it finds, and is silent otherwise."""
+    from gradio.helpers import special_args
+
+    from app.web.page import streamed
+
+    seen = {}
+
+    def act(session_id, message, progress, address):
+        seen.update(session_id=session_id, message=message, progress=progress, address=address)
+        yield []
+
+    class Request:
+        client = type("Client", (), {"host": "10.0.0.7"})
+
+    inputs, progress_at, *_ = special_args(streamed(act), ["id", "a cat"], Request())
+    list(streamed(act)(*inputs))
+    assert (seen["session_id"], seen["message"], seen["address"]) == ("id", "a cat", "10.0.0.7")
+    assert progress_at is not None
+    assert callable(seen["progress"])
+
+
+def test_the_list_of_models_names_the_champion(home):
+    from app.parts import Workshop
+    from app.store import ChatStore
+    from app.web.serve import model_choices
+    from schemas.settings import load_settings
+    from tasks.plan import now, one_row
+    from warehouse import Warehouse
+
+    settings = load_settings("embedded")
+    workshop = Workshop(settings, home, ChatStore(home))
+    untrained = [("best there is", "auto"), ("base (not fine-tuned)", "base")]
+    assert model_choices(workshop) == untrained
+    with Warehouse.open(settings.warehouse, home) as lake:
+        for name in "ab":
+            row = one_row("model_versions", model_id=name * 32, method="sft", status="ok",
+                          trained_at=now())  # fmt: skip
+            lake.append("model_versions", row)
+        assert [name for _, name in model_choices(workshop)][2:] == ["b" * 12, "a" * 12]
+        moved = {"move_id": "c" * 32, "alias": "champion", "model_id": "a" * 32}
+        lake.append("aliases", one_row("aliases", **moved, reason="best", moved_at=now()))
+    assert ("champion (aaaaaaaaaaaa)", "champion") in model_choices(workshop)

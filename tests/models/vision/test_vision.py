@@ -1,6 +1,7 @@
 """What describes pictures and what refuses them."""
 
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -80,7 +81,19 @@ def test_a_classifier_without_such_a_label_is_no_filter(classifier):
         load_picture_filter(PictureSafetySettings(model=classifier, labels=("gore",)))
 
 
+@pytest.mark.parametrize("profile", ["paper", "modern"])
+def test_the_other_profiles_refuse_by_the_labels_of_the_classifier_they_name(
+    profile, classifier, monkeypatch
+):
+    """Falconsai's is a ViTForImageClassification with the labels normal and nsfw, as ours here."""
+    named = load_settings(profile).chat.picture_safety
+    assert named.model
+    monkeypatch.setattr("models.vision.safety.resolve", lambda model: Path(classifier))
+    assert load_picture_filter(named)(Image.new("RGB", (50, 40), "red")) == "NSFW"
+
+
 def test_without_a_classifier_there_is_no_filter():
+    assert load_settings("embedded").chat.picture_safety.model is None
     assert load_picture_filter(PictureSafetySettings()) is None
 
 
