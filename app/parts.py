@@ -9,6 +9,7 @@ import io
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ class Workshop:
         self.busy = threading.Lock()
         self._loading = threading.RLock()  # a model is loaded once, whoever asks first
         self._tis = lru_cache(maxsize=1)(self._load_tis)
+        self._folder = lru_cache(maxsize=8)(self.student_folder)  # what a name meant first
         self._policy = lru_cache(maxsize=1)(self._load_policy)
         self._scorers = lru_cache(maxsize=1)(self._load_scorers)
         self._filter = lru_cache(maxsize=1)(self._load_filter)
@@ -66,7 +68,7 @@ class Workshop:
         identity, count = self._identity(as_json), self._counter(as_json)
         name = model or self.model_name
         return Parts(
-            model=name,
+            model=self.written_by(name),
             rewrite=self._rewriter(name),
             sample=self._sampler(name),
             tis=Path(identity.name).name,
@@ -80,6 +82,18 @@ class Workshop:
             max_characters=chat.max_characters,
             max_instruction=chat.max_instruction,
         )
+
+    def written_by(self, name: str) -> str:
+        """What a turn says of its model: the beginning of the id that `name` stands for, if any.
+
+        Raises ModelError as `student_folder`.
+        """
+        if self.settings.chat.endpoint.base_url:
+            return name
+        folder, trained = Path(self._folder(name)), self.home / "models"
+        if folder.resolve().is_relative_to(trained.resolve()):
+            return folder.resolve().relative_to(trained.resolve()).parts[0][:12]
+        return "base" if str(folder) == self.settings.student.base else name
 
     def warm(self) -> None:
         """Load everything a turn needs, so that the first does not wait.  Raises ModelError."""
@@ -101,7 +115,7 @@ class Workshop:
             return ask_about(self.settings.chat.captioner, picture)
         with self._loading:
             captioner = self._captioner()
-        with self.busy:
+        with self.busy, memory_for("describing the picture"):
             return captioner(picture)
 
     def check_picture(self, picture: "Image.Image") -> None:
@@ -124,27 +138,27 @@ class Workshop:
         def local(messages: list[dict[str, str]]) -> Iterator[str]:
             with self._loading:
                 policy = self._policy(name)
-            with self.busy:
+            with self.busy, memory_for("writing the prompt"):
                 yield from policy.stream(messages)
 
         return local
 
-    def _sampler(self, name: str) -> Callable[[list[dict[str, str]], int, int], list[str]]:
+    def _sampler(self, name: str) -> Callable[[list[dict[str, str]], int, int], Iterator[str]]:
         chat = self.settings.chat
         if chat.endpoint.base_url:
             warm = {"model": name, "temperature": chat.wording_temperature}
             chosen = chat.endpoint.model_copy(update=warm)
-            return lambda messages, n, seed: [
+            return lambda messages, n, seed: (
                 "".join(ask(chosen, messages, seed=seed + number)) for number in range(n)
-            ]
+            )
 
-        def local(messages: list[dict[str, str]], n: int, seed: int) -> list[str]:
+        def local(messages: list[dict[str, str]], n: int, seed: int) -> Iterator[str]:
             with self._loading:
                 policy = self._policy(name)
-            with self.busy:
+            with self.busy, memory_for("writing other words"):
                 warmth = chat.wording_temperature
                 found = policy.rewrite([messages], n=n, temperature=warmth, seed=seed)[0]
-            return [one.prompt for one in found]
+            yield from (one.prompt for one in found)
 
         return local
 
@@ -170,7 +184,7 @@ class Workshop:
             return ()
         with self._loading:
             scorers = self._scorers()
-        with self.busy, Image.open(path) as file:
+        with self.busy, memory_for("scoring"), Image.open(path) as file:
             picture = file.convert("RGB")
             values = [
                 (s.identity.measures, round(float(s.score([picture], [intent])[0]), 4))
@@ -186,7 +200,7 @@ class Workshop:
     def _load_policy(self, name: str) -> Any:
         from models.train.policy import load_policy
 
-        return load_policy(str(self.student_folder(name)), self.settings.student)
+        return load_policy(str(self._folder(name)), self.settings.student)
 
     def _load_scorers(self) -> tuple[Any, ...]:
         from models.scorers import load_scorer
@@ -233,6 +247,23 @@ class Workshop:
                 except ModelError as error:
                     LOG.info("auto: no %s (%s)", best, error)
         return self.settings.student.base
+
+
+@contextmanager
+def memory_for(what: str) -> Iterator[None]:
+    """Raises ModelError instead of the many errors that say that memory ran out."""
+    from models.device import free_memory, out_of_memory
+
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        free_memory()
+        raise ModelError(
+            f"Out of memory while {what}: close other programs or take a smaller model. Your "
+            "session is kept."
+        ) from error
 
 
 def _identity(tis_json: str) -> TisIdentity:

@@ -19,6 +19,7 @@ from schemas.errors import Cancelled, ChatError, DiffChatError, PromptTooLong
 from schemas.units import Unit
 
 BETTER = "make it look better"  # as people word it in the training data
+DRAWN_AT_MOST = 4  # answers for each other wording that is wanted: many are alike
 MAX_ANSWER = 8  # characters of an answer: at most so many times the longest prompt allowed
 
 OnStep = Callable[[int, int], None]
@@ -45,7 +46,7 @@ class Parts(NamedTuple):
 
     model: str  # name of what writes
     rewrite: Callable[[list[dict[str, str]]], Iterator[str]]  # pieces of the answer
-    sample: Callable[[list[dict[str, str]], int, int], list[str]]  # (…, how many, seed) → answers
+    sample: Callable[[list[dict[str, str]], int, int], Iterator[str]]  # (…, how many, seed)
     tis: str
     tis_id: str
     count_tokens: Callable[[str], int]
@@ -162,18 +163,26 @@ def _other_words(session: Session, origin: Turn, number: int, parts: Parts) -> l
     messages = messages_of(raw, origin.instruction, history)
     tried = {parent.prompt, *(turn.prompt for turn in session.children(parent.number))}
     found: list[Rewritten] = []
-    refused: DiffChatError | None = None
-    for answer in parts.sample(messages, 2 * number, session.variation_seed(0)):
+    refused: list[DiffChatError] = []
+    answers = parts.sample(messages, DRAWN_AT_MOST * number, session.variation_seed(0))
+    like_others = 0
+    for answer in answers:
         try:
             new = finished(session.lock, parent.prompt, answer, origin.instruction, parts)
-        except (ChatError, PromptTooLong) as error:  # one of many: said if no other is left
-            refused = error
+        except (ChatError, PromptTooLong) as error:  # one of many: said if all are like it
+            refused.append(error)
             continue
-        if new.prompt not in tried and len(found) < number:
-            tried.add(new.prompt)
-            found.append(new)
+        if new.prompt in tried:
+            like_others += 1
+            continue
+        tried.add(new.prompt)
+        found.append(new)
+        if len(found) == number:
+            break
+    if not found and refused and not like_others:
+        raise refused[0]
     if not found:
-        raise refused or ChatError(
+        raise ChatError(
             f"{parts.model} found no other words for this: say it in other words yourself."
         )
     return found

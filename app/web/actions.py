@@ -150,6 +150,11 @@ class Actions:
             yield self._shown(session, str(error), message=gr.skip())
         except DiffChatError as error:
             yield self._shown(session or self.store.new(), str(error), "alert", gr.skip())
+        except Exception as error:
+            said = f"A fault of the program ({type(error).__name__}), which its terminal shows: "
+            said += "your session is kept, send the same again."
+            yield self._shown(session or self.store.new(), said, "alert", gr.skip())
+            raise
 
     def _waiting(self, session: Session, ahead: Callable[[float], int]) -> Iterator[list[Any]]:
         """What to show until it is this session's turn.  Raises Cancelled."""

@@ -32,7 +32,7 @@ def parts() -> Parts:
     return Parts(
         model="rules",
         rewrite=lambda messages: iter([rewritten(messages)]),
-        sample=lambda messages, n, seed: [sampled(messages, seed + i) for i in range(n)],
+        sample=lambda messages, n, seed: (sampled(messages, seed + i) for i in range(n)),
         tis="tiny",
         tis_id="t",
         count_tokens=lambda text: len(text.split()),

@@ -51,10 +51,25 @@ def test_a_local_model_writes_and_the_picture_is_drawn_once(workshop):
 def test_other_words_of_a_local_model_follow_the_seed(workshop):
     sample = workshop.parts().sample
     asked = messages_of("a cat", "make it night")
-    first = sample(asked, 4, 1)
-    assert first == sample(asked, 4, 1)
-    assert first != sample(asked, 4, 2)
+    first = list(sample(asked, 4, 1))
+    assert first == list(sample(asked, 4, 1))
+    assert first != list(sample(asked, 4, 2))
     assert len(set(first)) > 1
+
+
+def test_a_local_model_without_memory_says_so_and_writes_again_later(workshop, monkeypatch):
+    parts = workshop.parts()
+    session = last(start(workshop.store.new(), "a blue boat at sea", parts))
+    policy = workshop._policy(workshop.model_name)
+
+    def full(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(policy.model, "forward", full)
+        with pytest.raises(ModelError, match="Out of memory while writing the prompt"):
+            last(edit(session, "make it red", parts))
+    assert next(edit(session, "make it red", parts)).stage == "writing"
 
 
 def test_drawing_says_its_steps_and_can_be_stopped(workshop):

@@ -125,9 +125,9 @@ def test_other_words_are_protected_and_filtered_as_any(begun, talk, parts, sessi
     session = talk(start, session, "a (red car:1.2) at night")
     session = talk(edit, session, "add a moon")
     answers = ["a red car, nsfw", "a red car and a moon", "  "]
-    parts = parts._replace(sample=lambda messages, n, seed: answers)
+    parts = parts._replace(sample=lambda messages, n, seed: iter(answers))
     assert talk(wordings, session, 3, parts=parts).now.prompt == "a (red car:1.2) and a moon"
-    refused = parts._replace(sample=lambda messages, n, seed: answers[:1])
+    refused = parts._replace(sample=lambda messages, n, seed: iter(answers[:1]))
     with pytest.raises(ChatError, match="'nsfw'"):
         talk(wordings, session, 3, parts=refused)
 

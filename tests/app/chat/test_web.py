@@ -231,3 +231,61 @@ def test_the_list_of_models_names_the_champion(home):
         moved = {"move_id": "c" * 32, "alias": "champion", "model_id": "a" * 32}
         lake.append("aliases", one_row("aliases", **moved, reason="best", moved_at=now()))
     assert ("champion (aaaaaaaaaaaa)", "champion") in model_choices(workshop)
+
+
+def test_a_turn_says_which_model_wrote_it_and_not_by_which_name_it_was_asked(home, tmp_path):
+    from app.parts import Workshop
+    from app.store import ChatStore
+    from schemas.settings import load_settings
+    from tasks.plan import now, one_row
+    from warehouse import Warehouse
+
+    settings = load_settings("embedded")
+    assert Workshop(settings, home, ChatStore(home)).parts().model == "base"
+    folder = f"models/{'a' * 32}/final"
+    (home / folder).mkdir(parents=True)
+    with Warehouse.open(settings.warehouse, home) as lake:
+        row = one_row("model_versions", model_id="a" * 32, method="ppo", status="ok", base="b",
+                      base_hash="h", folder=folder, trained_at=now())  # fmt: skip
+        lake.append("model_versions", row)
+    workshop = Workshop(settings, home, ChatStore(home))
+    assert [workshop.parts(name).model for name in ("auto", "latest", "base")] == [
+        "a" * 12, "a" * 12, "base"
+    ]  # fmt: skip
+
+
+def test_a_fault_of_the_program_is_said_and_the_session_goes_on(home, monkeypatch, parts):
+    from app.consent import ConsentedTurns
+    from app.parts import Workshop
+    from app.store import ChatStore
+    from app.web.actions import OUTPUTS, Actions
+    from schemas.settings import load_settings
+
+    settings = load_settings("embedded")
+    workshop = Workshop(settings, home, ChatStore(home))
+    actions = Actions(workshop, ConsentedTurns(settings, home))
+
+    def shown(session_id: str, text: str) -> tuple[list[dict], Exception | None]:
+        seen = []
+        try:
+            tis = settings.tis.model
+            for values in actions.send(session_id, text, "m", tis, 0, True, "", False):
+                seen.append(dict(zip(OUTPUTS, values, strict=True)))
+        except Exception as error:
+            return seen, error
+        return seen, None
+
+    def broken(messages):
+        raise ZeroDivisionError
+        yield
+
+    monkeypatch.setattr(workshop, "parts", lambda model, tis: parts)
+    seen, _ = shown("", "a red car")
+    session_id = seen[-1]["session_id"]
+    monkeypatch.setattr(workshop, "parts", lambda model, tis: parts._replace(rewrite=broken))
+    seen, error = shown(session_id, "make it blue")
+    assert isinstance(error, ZeroDivisionError)  # for the log and Gradio's own message
+    assert "ZeroDivisionError" in seen[-1]["status"]
+    assert "alert" in seen[-1]["status"]
+    monkeypatch.setattr(workshop, "parts", lambda model, tis: parts)
+    assert "Turn 2 of 2" in shown(session_id, "make it blue")[0][-1]["status"]
