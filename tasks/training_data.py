@@ -38,8 +38,8 @@ class TrainingData:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What determines the rows: version, snapshot and decisions, and the files' hashes."""
-        names = ("version", "snapshot_id", "decision_set_id")
+        """What determines the rows: version and snapshot, and the files' hashes."""
+        names = ("version", "snapshot_id")
         version = self.version and {name: self.version[name] for name in names}
         return {"version": version, "files": [sha256(path) for path in self.files]}
 
