@@ -26,7 +26,7 @@ class Card:
     logs: tuple[str, ...]  # names of training logs whose last rows are quoted
     measured: str = (
         "`python -m benchmarks.embedded_scorers`, on scenes that no training drew; `trips` means "
-        "through the autoencoder."
+        "through the autoencoder, `renders` by `tis-sd`."
     )
 
 
@@ -55,7 +55,7 @@ CARDS = {
         "A `CLIPModel` (ViT of 4 layers, width 128, patches of 8; 2 text layers; 1.2 M parameters) "
         "for 64x64 pictures of the drawn world.",
         "Drawings of `models/world` in both styles with captions, prompts and intents in random "
-        "words, and round trips through the autoencoder in the last part of the training.",
+        "words, their round trips through the autoencoder, and renders by `tis-sd` of 1,200 pairs.",
         "`python -m models.embedded clip`: contrastive loss, with labels of the scene, of patches "
         "and ratings as help that is thrown away; batches of 64, Muon and AdamW, seed 3.",
         "Sees nothing but the drawn world. Texts over 77 tokens get no score.",
@@ -66,7 +66,7 @@ CARDS = {
         "`head.safetensors`: an MLP in the layout of the LAION V2 head (`layers.0/2/4/6/7`) on "
         "the normalised image embeddings of `../clip`. A plain picture is about 5.",
         "Ratings by the world's documented taste (`models/world/taste.py`) of drawings in both "
-        "styles and of their round trips through the autoencoder.",
+        "styles, of their round trips through the autoencoder and of renders by `tis-sd`.",
         "`python -m models.embedded aesthetic`: mean squared error, AdamW, seed 4.",
         "Rates finish in the drawn world, in its own scale; says nothing about other pictures.",
         ("aesthetic",),
@@ -75,7 +75,8 @@ CARDS = {
         "Preference model",
         "A `CLIPModel` in PickScore's format: exp(logit_scale) · cosine of picture and intent.",
         "Pairs of drawn pictures for one intent: half differ in looks only, a quarter in content "
-        "only, a quarter in both; who shows what was asked wins, then the better looking one.",
+        "only, a quarter in both; who shows what was asked wins, then the better looking one. A "
+        "third of them seen through the autoencoder, a third rendered by `tis-sd`.",
         "`python -m models.embedded preference`: `../clip` fine-tuned by PickScore's loss, seed 6.",
         "Judges the drawn world only. Pairs closer than 0.35 deviations of taste were not asked.",
         ("preference",),

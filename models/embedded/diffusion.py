@@ -330,8 +330,10 @@ def export(networks: Networks, recipe: Recipe, pipeline_class: str | None = None
     def half(module: torch.nn.Module) -> Any:
         return copy.deepcopy(module).cpu().half().eval()
 
+    vae = half(autoencoder.load())
+    vae.register_to_config(_name_or_path="vae")  # else the folder it was read from, on this machine
     parts: dict[str, Any] = {
-        "vae": half(autoencoder.load()),
+        "vae": vae,
         "text_encoder": half(networks.text_encoder),
         "tokenizer": networks.tokenizer,
         "unet": half(networks.unet),
