@@ -6,6 +6,7 @@ Every action yields values for `OUTPUTS`, in that order; a component that does n
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,6 +23,7 @@ from app.pictures import file_name, with_metadata
 from app.session import Session
 from app.turns import Parts, Step
 from app.web import views
+from app.web.beside import beside
 from app.web.limits import Line, RateLimit, Turns
 from schemas.errors import Cancelled, ChatError, DiffChatError, WarehouseError
 
@@ -77,7 +79,8 @@ class Actions:
                 return
             if self.under_way.busy(session_id):
                 said = _doing("a turn of this session is still being made")
-                yield self._shown(self._session(session_id), message=gr.skip())
+                session = self.store.get(session_id) or Session(session_id=session_id)
+                yield self._shown(session, message=gr.skip())
                 while self.under_way.busy(session_id):
                     yield self._partly(status=said)
                     time.sleep(LOOK_S)
@@ -88,47 +91,63 @@ class Actions:
     # Turns
 
     def send(
-        self, session_id: str, message: str, *controls: Any, progress: Callable | None = None,
-        address: str = "",
-    ) -> Iterator[list[Any]]:  # fmt: skip
+        self, session_id: str, message: str, *controls: Any, address: str = ""
+    ) -> Iterator[list[Any]]:
         """A first prompt, or an instruction on the turn looked at."""
 
         def begin(session: Session, parts: Parts, **options: Any) -> Iterator[Step | Session]:
             kind = turns.start if session.current is None else turns.edit
             return kind(session, message or "", parts, **options)
 
-        yield from self._turn(session_id, begin, controls, progress, address)
+        yield from self._turn(session_id, begin, controls, address)
 
-    def better(
-        self, session_id: str, *controls: Any, progress: Callable | None = None, address: str = ""
-    ) -> Iterator[list[Any]]:
-        yield from self._turn(session_id, turns.better, controls, progress, address)
+    def better(self, session_id: str, *controls: Any, address: str = "") -> Iterator[list[Any]]:
+        yield from self._turn(session_id, turns.better, controls, address)
 
     def vary(
-        self, session_id: str, number: float, *controls: Any, progress: Callable | None = None,
-        address: str = "",
-    ) -> Iterator[list[Any]]:  # fmt: skip
+        self, session_id: str, number: float, *controls: Any, address: str = ""
+    ) -> Iterator[list[Any]]:
         def begin(session: Session, parts: Parts, **options: Any) -> Iterator[Step | Session]:
             return turns.variations(session, _count(number), parts, **options)
 
-        yield from self._turn(session_id, begin, controls, progress, address)
+        yield from self._turn(session_id, begin, controls, address)
 
     def reword(
-        self, session_id: str, number: float, *controls: Any, progress: Callable | None = None,
-        address: str = "",
-    ) -> Iterator[list[Any]]:  # fmt: skip
+        self, session_id: str, number: float, *controls: Any, address: str = ""
+    ) -> Iterator[list[Any]]:
         def begin(session: Session, parts: Parts, **options: Any) -> Iterator[Step | Session]:
             return turns.wordings(session, _count(number), parts, **options)
 
-        yield from self._turn(session_id, begin, controls, progress, address)
+        yield from self._turn(session_id, begin, controls, address)
 
     def _turn(
         self,
         session_id: str,
         begin: Callable[..., Iterator[Step | Session]],
         controls: tuple[Any, ...],
-        progress: Callable | None,
         address: str,
+    ) -> Iterator[list[Any]]:
+        """What to show of a turn while it is made.
+
+        It is made in a thread, to its end even if the page is closed or reloaded meanwhile.
+        """
+        drawn: list[str] = []  # how far the picture is
+        left = threading.Event()
+        made = self._made(session_id, begin, controls, address, drawn, left)
+        for shown in beside(made, LOOK_S, left):
+            if shown is not None:
+                yield shown
+            elif drawn:
+                yield self._partly(status=_doing(drawn[0]))
+
+    def _made(
+        self,
+        session_id: str,
+        begin: Callable[..., Iterator[Step | Session]],
+        controls: tuple[Any, ...],
+        address: str,
+        drawn: list[str],
+        left: threading.Event,
     ) -> Iterator[list[Any]]:
         session = None
         try:
@@ -139,8 +158,8 @@ class Actions:
                 self.address_rate.take(address)
                 session = _as_wished(session, wishes)
                 with self.line.place() as ahead:
-                    yield from self._waiting(session, ahead)
-                    for shown in self._steps(session, begin, wishes, progress):
+                    yield from self._waiting(session, ahead, left)
+                    for shown in self._steps(session, begin, wishes, drawn):
                         if isinstance(shown, Session):
                             session = shown
                         else:
@@ -156,10 +175,12 @@ class Actions:
             yield self._shown(session or self.store.new(), said, "alert", gr.skip())
             raise
 
-    def _waiting(self, session: Session, ahead: Callable[[float], int]) -> Iterator[list[Any]]:
+    def _waiting(
+        self, session: Session, ahead: Callable[[float], int], left: threading.Event
+    ) -> Iterator[list[Any]]:
         """What to show until it is this session's turn.  Raises Cancelled."""
         while before := ahead(LOOK_S):
-            if self.under_way.stopped(session.session_id):
+            if left.is_set() or self.under_way.stopped(session.session_id):
                 raise Cancelled("Stopped before it began: nothing was changed.")
             many = "1 turn is" if before == 1 else f"{before} turns are"
             said = _doing(f"{many} before yours; Stop takes you out of the line")
@@ -170,18 +191,18 @@ class Actions:
         session: Session,
         begin: Callable[..., Iterator[Step | Session]],
         wishes: Wishes,
-        progress: Callable | None,
+        drawn: list[str],
     ) -> Iterator[list[Any] | Session]:
         """What to show while a turn is made, and each session that it gives."""
         yield self._partly(session_id=session.session_id, status=_doing("waiting for the models"))
 
         def on_step(done: int, of: int) -> None:
-            if progress:
-                progress((done, of), desc="Drawing", unit="steps")
+            drawn[:] = [f"drawing the picture: step {done} of {of}"]
 
         parts = self.workshop.parts(wishes.model, wishes.tis_model)
         stopped = partial(self.under_way.stopped, session.session_id)
         for step in begin(session, parts, on_step=on_step, stopped=stopped):
+            drawn.clear()
             if isinstance(step, Session):
                 known = len(session.turns)
                 self.store.save(step)

@@ -199,7 +199,7 @@ def _wire(parts: dict[str, Any], actions: Actions) -> None:
         trigger(
             streamed(act), [name, *inputs, *controls], outputs, trigger_mode="once",
             concurrency_id="turn", concurrency_limit=None, api_visibility="private",
-            show_progress_on=[parts["picture"]],
+            show_progress="hidden",
         )  # fmt: skip
 
     def move(trigger: Callable, act: Callable, *inputs: Any) -> None:
@@ -241,11 +241,11 @@ def _wire(parts: dict[str, Any], actions: Actions) -> None:
 
 
 def streamed(act: Callable) -> Callable:
-    """`act` with a progress bar for the steps of drawing and the address that it is asked from."""
+    """`act` with the address that it is asked from."""
 
-    # Gradio fills these two in by their place, and only before the first `*`.
-    def run(request: gr.Request, progress=gr.Progress(), *inputs: Any):  # noqa: B008
-        yield from act(*inputs, progress=progress, address=_address(request))
+    # Gradio fills this in by its place, and only before the first `*`.
+    def run(request: gr.Request, *inputs: Any):
+        yield from act(*inputs, address=_address(request))
 
     return run
 

@@ -188,26 +188,60 @@ def test_who_waits_knows_their_place_and_moves_up_when_somebody_leaves():
         assert places[2](30) == 0  # is told at once, not after thirty seconds
 
 
-def test_each_address_is_counted_by_itself_and_drawing_is_heard():
-    """Gradio gives a request and a progress bar to parameters it finds, and is silent otherwise."""
+def test_each_address_is_counted_by_itself():
+    """Gradio gives a request to a parameter it finds, and is silent otherwise."""
     from gradio.helpers import special_args
 
     from app.web.page import streamed
 
     seen = {}
 
-    def act(session_id, message, progress, address):
-        seen.update(session_id=session_id, message=message, progress=progress, address=address)
+    def act(session_id, message, address):
+        seen.update(session_id=session_id, message=message, address=address)
         yield []
 
     class Request:
         client = type("Client", (), {"host": "10.0.0.7"})
 
-    inputs, progress_at, *_ = special_args(streamed(act), ["id", "a cat"], Request())
+    inputs, *_ = special_args(streamed(act), ["id", "a cat"], Request())
     list(streamed(act)(*inputs))
     assert (seen["session_id"], seen["message"], seen["address"]) == ("id", "a cat", "10.0.0.7")
-    assert progress_at is not None
-    assert callable(seen["progress"])
+
+
+def test_work_that_blocks_is_seen_from_outside():
+    from app.web.beside import beside
+
+    go, left = threading.Event(), threading.Event()
+
+    def items():
+        yield "writing"
+        go.wait(20)
+        yield "drawn"
+
+    heard = beside(items(), 0.05, left)
+    assert next(heard) == "writing"
+    assert next(heard) is None
+    go.set()
+    assert [item for item in heard if item] == ["drawn"]
+
+    def fails():
+        yield "writing"
+        raise ValueError("no memory")
+
+    with pytest.raises(ValueError, match="no memory"):
+        list(beside(fails(), 0.05, threading.Event()))
+
+    def until_left():
+        yield "writing"
+        assert left.wait(20)
+        yield "never heard"
+        ended.set()
+
+    left, ended = threading.Event(), threading.Event()
+    heard = beside(until_left(), 0.05, left)
+    assert next(heard) == "writing"
+    heard.close()
+    assert ended.wait(20), "the work goes on when nobody listens"
 
 
 def test_the_list_of_models_names_the_champion(home):
