@@ -213,7 +213,9 @@ def test_the_ballot_lies_in_the_app_and_takes_votes_there(result):
         page = browser.new_page()
         page.set_default_timeout(60_000)
         page.goto(app.url)
-        page.click("text=judge pictures in pairs")
+        with page.expect_popup() as opened:  # the conversation stays where it is
+            page.click("text=judge pictures in pairs")
+        page = opened.value
         page.wait_for_url("**/vote/")
         page.fill("#name", "carol")
         page.keyboard.press("Enter")
