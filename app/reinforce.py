@@ -41,10 +41,7 @@ def _known(profile: str, changes: dict[str, Any], parent: str) -> dict[str, Any]
     settings = load_settings(profile, changes)
     with Warehouse.open(settings.warehouse, home()) as lake:
         known = finished(lake, home(), rl_plan(lake, home(), settings, parent))
-    if known is None:
-        return None
-    found = {"model_id": known.model_id, "folder": str(known.folder), "method": known.method}
-    return found | {"metrics": known.metrics, "status": known.status, "new": False}
+    return known and known.as_result("method", "status")
 
 
 def _run_here(profile: str, changes: dict[str, Any], parent: str, bars: bool) -> dict[str, Any]:

@@ -28,8 +28,7 @@ def run_sft(profile: str, changes: dict[str, Any], as_json: bool = False) -> dic
         plan = sft_plan(lake, settings)
         known = finished(lake, home(), plan)
         if known is not None:
-            result = {"model_id": known.model_id, "folder": str(known.folder)}
-            result |= {"metrics": known.metrics, "new": False}
+            result = known.as_result()
             _say_nothing_to_do(result, plan.data.title, as_json)
             return result
         if processes() > 1:

@@ -13,6 +13,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,14 @@ def scorer(which: str) -> Any:
     return load_scorer(settings)
 
 
+@lru_cache
+def _pipeline() -> Any:
+    return load_pipeline(WEIGHTS / "tis-sd")
+
+
 def rendered(jobs: list[tuple[Scene, int]]) -> list[Image.Image]:
     """The scenes rendered by the shipped text-to-image model, in order."""
-    pipeline = load_pipeline(WEIGHTS / "tis-sd")
+    pipeline = _pipeline()
     prompts = [worded(scene, seed) for scene, seed in jobs]
     return [Image.fromarray(p) for p in render(pipeline, prompts, [seed for _, seed in jobs])]
 

@@ -42,10 +42,17 @@ def place(trained: Path, folder: Path) -> None:
 
     Raises TrainingError if the disk refuses them.
     """
-    try:
+    with writing(folder):
         write_sums(trained)
         for path in trained.iterdir():
             shutil.copyfile(path, folder / path.name)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """A disk that refuses the finished model is a TrainingError that says what to do."""
+    try:
+        yield
     except OSError as error:
         raise TrainingError(
             f"The trained model cannot be written to {folder}: {error}. Free some space and run "

@@ -44,6 +44,11 @@ class ModelVersion:
     metrics: dict[str, Any] | None = None
     settings: dict[str, Any] | None = None
 
+    def as_result(self, *more: str) -> dict[str, Any]:
+        """What a training returns where this model is there already; `more` names fields."""
+        found = {"model_id": self.model_id, "folder": str(self.folder), "metrics": self.metrics}
+        return found | {name: getattr(self, name) for name in more} | {"new": False}
+
 
 def resolve_model(
     lake: Warehouse, home: Path, name: str, student: StudentSettings | None = None

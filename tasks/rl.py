@@ -19,10 +19,9 @@ from models.tis import load_token_counter
 from models.train.card import write_card
 from models.train.distributed import is_main, wait
 from models.train.policy import student_hash
-from schemas.errors import TrainingError
 from schemas.identity import content_id
 from schemas.settings import Settings
-from tasks.model_folder import WORK, alone, place
+from tasks.model_folder import WORK, alone, place, writing
 from tasks.model_versions import ModelVersion, find_model, register_model, resolve_model
 from tasks.plan import Plan, now, plan_of
 from tasks.progress import stage
@@ -176,14 +175,9 @@ def _finish(
     from tasks.opening import code_revision  # brings Prefect
 
     begun, version = plan.begun, plan.data.version or {}
-    try:
+    with writing(folder):
         policy.model.save_pretrained(folder / WORK / "model", safe_serialization=True)
         policy.tokenizer.save_pretrained(folder / WORK / "model")
-    except OSError as error:
-        raise TrainingError(
-            f"The trained model cannot be written to {folder}: {error}. Free some space and run "
-            "the same command again: its last checkpoint is kept."
-        ) from error
     place(folder / WORK / "model", folder)
     columns = {
         "model_id": plan.model_id,

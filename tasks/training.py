@@ -20,8 +20,7 @@ def train_student(run: Run) -> dict[str, Any]:
     plan = sft_plan(lake, run.settings)
     known = finished(lake, home, plan)
     if known is not None:
-        answer = {"model_id": known.model_id, "folder": str(known.folder)}
-        return answer | {"metrics": known.metrics, "new": False}
+        return known.as_result()
     return train(lake, home, run.settings, plan) | {"new": True}
 
 
@@ -35,6 +34,5 @@ def reinforce(run: Run, parent: str = "latest") -> dict[str, Any]:
     plan = rl.rl_plan(lake, home, run.settings, parent)
     known = rl.finished(lake, home, plan)
     if known is not None:
-        answer = {"model_id": known.model_id, "folder": str(known.folder), "method": known.method}
-        return answer | {"metrics": known.metrics, "status": known.status, "new": False}
+        return known.as_result("method", "status")
     return rl.train(lake, home, run.settings, plan) | {"new": True}
