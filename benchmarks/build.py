@@ -57,7 +57,7 @@ def fill_as_built(lake: Warehouse, settings: Settings, triples: int) -> None:
     plan = plan_of(settings)
     assert plan.tis is not None
     used = decide_arguments(plan)
-    held = [s.scorer_id for s in plan.scorers if s.scorer_id not in used.values()]
+    others = [s.scorer_id for s in plan.scorers if s.scorer_id not in used.values()]
     source = settings.collect.sources[0]
     renames = [
         ("teacher_calls", "recipe_id", RECIPE, plan.recipe.recipe_id),
@@ -67,14 +67,23 @@ def fill_as_built(lake: Warehouse, settings: Settings, triples: int) -> None:
         ("sources", "source_id", "source", source_id(source)),
         ("sources", "fingerprint", "f", fingerprint(source)),
     ]
-    scorers = [(AESTHETICS, used["aesthetics_id"]), (PREFERENCE, used["preference_id"])]
-    scorers += [("held", scorer) for scorer in held]
-    for old, new in scorers:
+    liked = used["preference_id"]
+    for old, new in ((AESTHETICS, used["aesthetics_id"]), (PREFERENCE, liked)):
         renames += [(table, "scorer_id", old, new) for table in ("scores", "scorers")]
 
     def work(connection: Any) -> None:
         for table, column, old, new in renames:
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", [new, old])
+        for scorer in others:  # they read the intent, as the preference scorer does
+            for table, replaced in (
+                ("scorers", ""),
+                ("scores", ", md5(score_id || $1) AS score_id"),
+            ):
+                connection.execute(
+                    f"INSERT INTO {table} BY NAME SELECT * REPLACE ($1 AS scorer_id{replaced}) "
+                    f"FROM {table} WHERE scorer_id = $2",
+                    [scorer, liked],
+                )
         # The audit of the next version computes the splits again.
         ids = connection.execute("SELECT raw_prompt_id FROM raw_prompts").to_arrow_table()[0]
         splits = [split_of(id) for id in ids.to_pylist()]

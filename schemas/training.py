@@ -1,10 +1,11 @@
 """Settings of the student and its training: sections [student], [sft] and [rl] of a profile."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.base import Frozen
+from schemas.units import EditKind
 
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 
@@ -64,6 +65,8 @@ class AdmSettings(Frozen):
     least_mass: float = 0.1  # hard negatives whose mask leaves less are dropped
     weight_floor: float = 0.1  # of π_old/μ, for positives with a positive advantage
     weight_cap: float = 2.0
+    credit: Literal["trace", "return"] = "trace"
+    # of an off-policy row's tokens: cut where π would not have gone, or all that came after
 
 
 class SurrogateSettings(Frozen):
@@ -101,6 +104,8 @@ class RlSettings(Frozen):
     steps: int = Field(default=40, ge=1)  # rollouts
     prompts: int = Field(default=8, ge=1)  # a step
     samples: int = Field(default=4, ge=1)  # answers a prompt; BP has 64 rollouts a step
+    kind_shares: dict[EditKind, Annotated[float, Field(gt=0, le=1)]] = Field(default={})
+    # of a step's prompts, by kind of edit; the other kinds share what is left as the data has them
     learning_rate: float = 2e-4  # BP: 5e-6 for 1.1 B parameters
     value_learning_rate: float = 1e-3
     warmup_steps: int = 3  # of both learning rates
@@ -108,6 +113,8 @@ class RlSettings(Frozen):
     minibatch: int = Field(default=16, ge=1)  # rows a gradient step
     clip: float = 0.2  # BP
     value_clip: float = 0.2  # BP has it for ratios
+    baseline: Literal["question", "none"] = "question"
+    # of pictures' gains: the mean of the question's other on-policy answers
     gamma: float = 1.0  # BP
     lam: float = 0.95  # BP
     kl_coefficient: float = 0.05  # BP; start of the adaptive one
@@ -128,3 +135,12 @@ class RlSettings(Frozen):
     samples_every: int = Field(default=10, ge=1)  # steps between stored samples with pictures
     max_examples: int | None = None  # None: all of the train split
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> "RlSettings":
+        total = sum(self.kind_shares.values())
+        if total > 1:
+            raise ValueError(
+                f"kind_shares add up to {total:g}: they are shares of a step, at most 1"
+            )
+        return self

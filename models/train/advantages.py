@@ -1,9 +1,11 @@
-"""Advantages: GAE on on-policy rows, Monte Carlo on the others, whitened by the former.
+"""Advantages: GAE on on-policy rows, traces or Monte Carlo on the others, whitened by the former.
 
 Every function takes tensors (B, T) with a mask of the answer's tokens; values and advantages
 outside it are 0.  Generalised advantage estimation: Schulman et al. 2016 (arXiv 1506.02438),
 equations 11 and 16, with the terminal value 0.
 """
+
+from collections.abc import Sequence
 
 import torch
 
@@ -16,6 +18,25 @@ def rewards_of(
     last_B = mask_BT.long().sum(dim=1) - 1
     rewards_BT[torch.arange(len(scores_B)), last_B] += scores_B
     return rewards_BT
+
+
+def question_baseline(
+    gains_B: torch.Tensor, on_policy_B: torch.Tensor, questions: Sequence[str]
+) -> torch.Tensor:
+    """Mean gain of the question's other on-policy answers, (B,): what is no merit of an answer.
+
+    How much a picture can gain depends on the raw prompt's far more than on the answer, and no
+    value learns that from a few hundred questions.  Leaving the row itself out keeps the gradient
+    unbiased (RLOO: Ahmadian et al. 2024, arXiv 2402.14740, equation 8).  Where there is no other
+    answer to the question, the mean over all on-policy rows.
+    """
+    same_BB = torch.tensor([[a == b for b in questions] for a in questions])
+    others_BB = (same_BB & on_policy_B[None, :]).to(gains_B.dtype)
+    others_BB.fill_diagonal_(0.0)
+    count_B = others_BB.sum(dim=1)
+    known = gains_B[on_policy_B]
+    overall = known.mean() if known.numel() else gains_B.mean()
+    return torch.where(count_B > 0, others_BB @ gains_B / count_B.clamp(min=1), overall)
 
 
 def gae(
@@ -39,7 +60,34 @@ def gae(
     return advantages_BT, (advantages_BT + values_BT) * mask_BT
 
 
-def off_policy(
+def traced(
+    rewards_BT: torch.Tensor,
+    values_BT: torch.Tensor,
+    mask_BT: torch.Tensor,
+    ratios_BT: torch.Tensor,
+    gamma: float,
+    lam: float,
+) -> torch.Tensor:
+    """Advantages of off-policy rows, credit cut where the policy would not have gone: (B, T).
+
+    A_t = δ_t + γλ·ρ_{t+1}·A_{t+1} with ρ = min(1, π_old/μ), `ratios_BT`: V-trace (Espeholt et al.
+    2018, arXiv 1802.01561, section 4.1) with c̄ = ρ̄ = 1, and GAE where ρ = 1.  What a row was forced
+    to say, or kept from saying, is then no merit and no fault of the words before it.
+    """
+    values_BT = values_BT * mask_BT
+    cut_BT = ratios_BT.clamp(max=1.0) * mask_BT
+    nothing_B = torch.zeros_like(rewards_BT[:, 0])
+    advantages_BT = torch.zeros_like(rewards_BT)
+    carried_B = nothing_B  # ρ_{t+1}·A_{t+1}
+    for t in reversed(range(rewards_BT.shape[1])):
+        after_B = values_BT[:, t + 1] if t + 1 < rewards_BT.shape[1] else nothing_B
+        delta_B = rewards_BT[:, t] + gamma * after_B - values_BT[:, t]
+        advantages_BT[:, t] = (delta_B + gamma * lam * carried_B) * mask_BT[:, t]
+        carried_B = cut_BT[:, t] * advantages_BT[:, t]
+    return advantages_BT
+
+
+def monte_carlo(
     rewards_BT: torch.Tensor, values_BT: torch.Tensor, mask_BT: torch.Tensor
 ) -> torch.Tensor:
     """A_t = R_t − V(s_t), R_t the undiscounted reward still to come: (B, T).

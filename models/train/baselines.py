@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from models.train.asking import Asker
 from models.train.experience import calibrate
 from models.train.reward import Reward, Scored
 from models.train.rl import Trained
@@ -67,7 +68,7 @@ def train_trl(
         model=str(folder),
         args=config,
         reward_funcs=score,
-        train_dataset=_dataset(questions),
+        train_dataset=_dataset(questions, settings),
         processing_class=policy.tokenizer,
         callbacks=[Report()],
     )
@@ -97,6 +98,7 @@ def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[An
         "epsilon": settings.clip,
         "max_grad_norm": settings.max_grad_norm,
         "seed": settings.seed,
+        "shuffle_dataset": False,
         "save_steps": settings.checkpoint_every * settings.epochs,
         "save_total_limit": 2,
         "logging_strategy": "no",
@@ -112,11 +114,14 @@ def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[An
     return trl.GRPOConfig(**common), trl.GRPOTrainer
 
 
-def _dataset(questions: Sequence[Question]) -> Any:
+def _dataset(questions: Sequence[Question], settings: RlSettings) -> Any:
+    """The questions of PPO's steps, in its order."""
     from datasets import Dataset
 
+    asker = Asker(questions, settings)
+    asked = [question for step in range(settings.steps) for question in asker.step(step)]
     return Dataset.from_list(
-        [{"prompt": list(q.messages), "question_id": q.question_id} for q in questions]
+        [{"prompt": list(q.messages), "question_id": q.question_id} for q in asked]
     )
 
 

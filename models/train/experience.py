@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from models.train.asking import Asker
 from models.train.clock import Clock
 from models.train.reward import Reward, Scored
 from models.train.rollout import ON_POLICY, Question, Rollout, plan_kinds, roll_out
@@ -46,6 +47,7 @@ class Experience:
         ahead: bool = False,
     ) -> None:
         self.policy, self.questions, self.reward = policy, list(questions), reward
+        self.asker = Asker(questions, settings, accelerator.num_processes)
         self.settings, self.max_new_tokens, self.clock = settings, max_new_tokens, clock
         self.rank, self.ranks = accelerator.process_index, accelerator.num_processes
         self._pool = ThreadPoolExecutor(max_workers=1) if ahead else None
@@ -100,16 +102,8 @@ class Experience:
         return rollout, len(asked)
 
     def asked(self, step: int) -> list[Question]:
-        """`prompts` × `samples` rows of this rank: all prompts once, in an order of the epoch's."""
-        count = self.settings.prompts * self.ranks
-        places = range(step * count, (step + 1) * count)[self.rank :: self.ranks]
-        return [self._question(place) for place in places] * self.settings.samples
-
-    def _question(self, place: int) -> Question:
-        epoch, index = divmod(place, len(self.questions))
-        generator = torch.Generator().manual_seed(self.settings.seed * 7_919 + epoch)
-        order = torch.randperm(len(self.questions), generator=generator)
-        return self.questions[int(order[index])]
+        """`prompts` × `samples` rows of this rank: all its prompts once, then again."""
+        return self.asker.step(step)[self.rank :: self.ranks] * self.settings.samples
 
 
 def calibrate(

@@ -22,4 +22,5 @@ def _question(row: Row, parents: Mapping[str, Row]) -> Question:
         intent=row["intent"],
         units=tuple(Unit(unit["role"], unit["text"]) for unit in row["units"]),
         messages=tuple(messages_of(first, row["instruction"], history)),
+        edit_kind=row["edit_kind"],
     )

@@ -34,7 +34,6 @@ from models.train.reward import Reward, Scored
 from models.train.rollout import POSITIVE, Question, Rollout
 from models.train.terms import diverged, shared, summary
 from models.train.value import ValueHead
-from schemas.errors import TrainingError
 from schemas.training import RlSettings
 
 
@@ -97,10 +96,6 @@ def train_ppo(
     Raises TrainingError if there are no questions or the reward fails; the last checkpoint stays.
     If the run diverges, the weights of the last good checkpoint are put back.
     """
-    if not questions:
-        raise TrainingError(
-            "There is nothing to train on: the dataset version has no rows in its train split."
-        )
     model = policy.model
     if not any(parameter.requires_grad for parameter in model.parameters()):
         model.requires_grad_(True)  # a loaded policy is frozen; adapters bring their own choice
@@ -192,12 +187,16 @@ def prepare(
     if step.stale:  # π_old is who sampled: the policy before the last update
         old_BT = torch.where(on_policy_B[:, None], rollout.behaviour_BT, old_BT)
     values_BT = torch.cat(values) * mask_BT
-    scores_B = torch.tensor([row.total for row in step.scored])
-    rewards_BT = adv.rewards_of(scores_B, kl_BT, mask_BT, state.beta)
+    rewards_BT = adv.rewards_of(_scores(step, settings), kl_BT, mask_BT, state.beta)
     advantages_BT, returns_BT = adv.gae(
         rewards_BT, values_BT, mask_BT, settings.gamma, settings.lam
     )
-    others_BT = adv.off_policy(rewards_BT, values_BT, mask_BT)
+    ratios_BT = (old_BT - rollout.behaviour_BT).exp()
+    others_BT = (
+        adv.traced(rewards_BT, values_BT, mask_BT, ratios_BT, settings.gamma, settings.lam)
+        if settings.adm.credit == "trace"
+        else adv.monte_carlo(rewards_BT, values_BT, mask_BT)
+    )
     advantages_BT = torch.where(on_policy_B[:, None], advantages_BT, others_BT)
     advantages_BT = adv.whiten(advantages_BT, mask_BT, on_policy_B, settings.advantage_limit)
     positive_B = torch.tensor([kind == POSITIVE for kind in rollout.kinds])
@@ -215,6 +214,19 @@ def prepare(
         "effective_sample_size": losses.effective_sample_size(weights_BT, off),
     }
     return Batch(rollout, old_BT, values_BT, returns_BT, advantages_BT, weights_BT), terms
+
+
+def _scores(step: Step, settings: RlSettings) -> torch.Tensor:
+    """(B,) rewards that are learned from: pictures' gains beside those of the question's others.
+
+    Integrity stays as it is: the value knows how much of it is earned (`value`).
+    """
+    scores_B = torch.tensor([row.total for row in step.scored])
+    if settings.baseline == "none":
+        return scores_B
+    gains_B = torch.tensor([sum(row.parts) for row in step.scored])
+    asked = [question.question_id for question in step.rollout.questions]
+    return scores_B - adv.question_baseline(gains_B, step.rollout.on_policy_B, asked)
 
 
 def update(

@@ -35,6 +35,7 @@ class Question(NamedTuple):
     intent: str
     units: tuple[Unit, ...]
     messages: tuple[dict[str, str], ...]  # in the student's chat format
+    edit_kind: str = ""
 
 
 @dataclass
@@ -188,12 +189,17 @@ def _sample(
     budget: int,
     generator: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens (B, T) and the log-probability with which each was drawn, token by token."""
-    rows = sorted(spaces)
-    tokens, logs = [], []
+    """Tokens (B, T) and the log-probability with which each was drawn, token by token.
+
+    Rows that have ended leave the batch once they are half of it: a few long answers would
+    otherwise cost as much as all.
+    """
+    rows_B = torch.arange(len(ids_BP))  # of those still in the batch
+    tokens_BT = torch.full((len(ids_BP), budget), eos)
+    logs_BT = torch.zeros(len(ids_BP), budget)
     done_B = torch.zeros(len(ids_BP), dtype=torch.bool)
     cache, step_ids, mask_BL = None, ids_BP, mask_BP
-    for _ in range(budget):
+    for t in range(budget):
         positions = (mask_BL.cumsum(dim=1) - 1).clamp(min=0)[:, -step_ids.shape[1] :]
         out = model(
             input_ids=step_ids, attention_mask=mask_BL, position_ids=positions,
@@ -201,23 +207,43 @@ def _sample(
         )  # fmt: skip
         cache = out.past_key_values
         law_BV = out.logits[:, -1].float().softmax(dim=-1).cpu()
-        live = [row for row in rows if not done_B[row]]
-        if live:
-            policy_RV = law_BV[live].numpy()
-            for k, nucleus_V in enumerate(nucleus(policy_RV, top_p)):
-                changed = spaces[live[k]].modify(nucleus_V, policy_RV[k])
-                law_BV[live[k]] = torch.from_numpy(changed.astype(np.float32))
+        live = [
+            (place, row)
+            for place, row in enumerate(rows_B.tolist())
+            if row in spaces and not done_B[place]
+        ]
+        _modify(law_BV, [(place, spaces[row]) for place, row in live], top_p)
         token_B = torch.multinomial(law_BV, 1, generator=generator).squeeze(1)
-        logs.append(law_BV.gather(1, token_B[:, None]).squeeze(1).log())
-        tokens.append(token_B)
-        for row in live:
-            spaces[row].advance(int(token_B[row]))
+        tokens_BT[rows_B, t] = token_B
+        logs_BT[rows_B, t] = law_BV.gather(1, token_B[:, None]).squeeze(1).log()
+        for place, row in live:
+            spaces[row].advance(int(token_B[place]))
         done_B |= token_B == eos
         if bool(done_B.all()):
-            break
+            return tokens_BT[:, : t + 1], logs_BT[:, : t + 1]
+        if 2 * int(done_B.sum()) >= len(rows_B):
+            kept = (~done_B).nonzero().squeeze(1)
+            cache.batch_select_indices(kept.to(ids_BP.device))
+            rows_B, token_B, done_B = rows_B[kept], token_B[kept], done_B[kept]
+            mask_BL = mask_BL[kept.to(ids_BP.device)]
         step_ids = token_B[:, None].to(ids_BP.device)
         mask_BL = torch.cat([mask_BL, torch.ones_like(step_ids)], dim=1)
-    return torch.stack(tokens, dim=1), torch.stack(logs, dim=1)
+    return tokens_BT, logs_BT
+
+
+def _modify(law_BV: torch.Tensor, spaces: list[tuple[int, ActionSpace]], top_p: float) -> None:
+    """Put μ in the place of π, for the rows of `spaces`."""
+    if not spaces:
+        return
+    places = [place for place, _ in spaces]
+    policy_RV = law_BV[places].numpy()
+    changed = [
+        space.modify(nucleus_V, policy_V)
+        for (_, space), nucleus_V, policy_V in zip(
+            spaces, nucleus(policy_RV, top_p), policy_RV, strict=True
+        )
+    ]
+    law_BV[places] = torch.from_numpy(np.stack(changed).astype(np.float32))
 
 
 def _until_end(tokens_BT: torch.Tensor, eos: int) -> torch.Tensor:

@@ -46,7 +46,54 @@ def test_gae_is_the_discounted_sum_of_temporal_differences(gamma, lam):
 def test_with_lambda_one_gae_and_the_monte_carlo_advantage_agree():
     rewards, values = random(3, 5) * MASK, random(3, 5) * MASK
     found, _ = adv.gae(rewards, values, MASK, 1.0, 1.0)
-    assert torch.allclose(found, adv.off_policy(rewards, values, MASK), atol=1e-12)
+    assert torch.allclose(found, adv.monte_carlo(rewards, values, MASK), atol=1e-12)
+
+
+def test_what_a_question_gains_anyway_is_the_mean_of_its_other_on_policy_answers():
+    gains = torch.tensor([1.0, 3.0, 8.0, 2.0, 7.0], dtype=torch.float64)
+    on_policy = torch.tensor([True, True, False, True, False])
+    asked = ["a", "a", "a", "b", "c"]
+    found = adv.question_baseline(gains, on_policy, asked)
+    overall = (1 + 3 + 2) / 3  # b has no other answer, c no on-policy one
+    assert torch.allclose(found, torch.tensor([3.0, 1.0, 2.0, overall, overall]).double())
+
+
+def test_a_question_baseline_does_not_move_the_expected_gradient():
+    """Leave-one-out: the baseline of a row does not change with the row's own gain."""
+    gains, on_policy = random(6), torch.tensor([True] * 6)
+    before = adv.question_baseline(gains, on_policy, ["a", "a", "a", "b", "b", "b"])
+    gains[1] += 10
+    after = adv.question_baseline(gains, on_policy, ["a", "a", "a", "b", "b", "b"])
+    assert after[1] == before[1]
+    assert (after[[0, 2]] > before[[0, 2]]).all()
+    assert torch.equal(after[3:], before[3:])
+
+
+def test_traces_are_gae_where_the_policy_would_have_said_the_same():
+    rewards, values = random(3, 5) * MASK, random(3, 5)
+    found = adv.traced(rewards, values, MASK, torch.full((3, 5), 1.7), 0.9, 0.8)
+    expected, _ = adv.gae(rewards, values, MASK, 0.9, 0.8)
+    assert torch.allclose(found, expected, atol=1e-12)
+
+
+def test_a_trace_ends_at_a_token_the_policy_would_not_have_said():
+    """V-trace by its recursion in float64; beyond a ratio of 0 no credit goes back."""
+    rewards, values, ratios = random(3, 5) * MASK, random(3, 5) * MASK, random(3, 5).abs()
+    ratios[0, 3] = 0.0
+    found = adv.traced(rewards, values, MASK, ratios, 0.9, 0.8)
+    for b, length in enumerate((5, 3, 1)):
+        later = 0.0
+        for t in reversed(range(length)):
+            after = float(values[b, t + 1]) if t + 1 < length else 0.0
+            delta = float(rewards[b, t]) + 0.9 * after - float(values[b, t])
+            here = delta + 0.9 * 0.8 * later
+            assert float(found[b, t]) == pytest.approx(here, abs=1e-12)
+            later = min(1.0, float(ratios[b, t])) * here
+    changed = rewards.clone()
+    changed[0, 4] += 100.0  # earned after the forced token
+    again = adv.traced(changed, values, MASK, ratios, 0.9, 0.8)
+    assert torch.equal(again[0, :3], found[0, :3])
+    assert again[0, 3] > found[0, 3]
 
 
 def test_the_score_lands_on_the_last_token_and_the_kl_on_every_one():
