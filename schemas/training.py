@@ -60,9 +60,14 @@ class AdmSettings(Frozen):
     negative_share: float = Field(default=0.25, ge=0, le=0.5)  # hard negatives
     top_p: float = Field(default=0.95, gt=0, le=1)  # of the nucleus that is modified
     epsilon: float = Field(default=0.2, ge=0, le=1)  # chance to begin a missing unit
-    continuation: float = Field(default=0.9, ge=0, le=1)  # chance to go on with a begun one
+    continuation: float = Field(default=0.9, ge=0, le=1)
+    # chance to go on with a begun one, and to begin one where the policy would have ended
+    choice: Literal["policy", "uniform"] = "policy"  # law of what is begun or gone on with
     most_blocked: int = Field(default=2, ge=1)  # units of a hard negative that are blocked
-    least_mass: float = 0.1  # hard negatives whose mask leaves less are dropped
+    least_mass: float = 0.1  # of π̃ that blocking must leave; else the unit may be said
+    plausible: float = (
+        1e-3  # least π(C) for a missing unit to be begun, unless the answer would end
+    )
     weight_floor: float = 0.1  # of π_old/μ, for positives with a positive advantage
     weight_cap: float = 2.0
     credit: Literal["trace", "return"] = "trace"

@@ -4,14 +4,20 @@ The paper samples "more relevant positive samples and harder negative samples" b
 action space; its equations are not public, so this is our reading (DESIGN.md, Method).  At each
 state s the policy π is cut to its nucleus π̃ and then, by the kind of row:
 
-    positive        μ = (1−ε)·π̃ + ε·U(C(s))   C: first tokens of missing units, at a word border
-                    μ = (1−c)·π̃ + c·U(C(s))   C: next tokens of a unit that has begun
+    positive        μ = (1−ε)·π̃ + ε·π_C   C(s): first tokens of missing units, where a word begins
+                    μ = (1−c)·π̃ + c·π_C   C(s): next tokens of a unit that has begun, or where the
+                    policy would have ended the answer
                     end of sequence masked while units are missing and the budget allows them;
                     a token that would complete a forbidden unit masked
-    hard negative   μ ∝ π̃ without the tokens that would complete a blocked unit
+    hard negative   μ ∝ π̃ without the tokens that would complete a blocked unit; one or two units
+                    are blocked where the policy might have said something else
 
-Rows are dropped (hard negatives) where the mask leaves less than `least_mass` of π̃.  A mixture,
-and not merely a larger set of allowed tokens: the policy hardly ever samples what it does not know.
+π_C is the policy on C(s), renormalised: it knows which number and which unit fit here.  With
+`adm.choice` "uniform" it is U(C(s)), which says "two helicopter" as readily as "two helicopters".
+A unit is begun where the policy finds that possible (`plausible`), and a hard negative is blocked
+where it leaves at least `least_mass` of π̃: what the policy would never say, or always says, makes
+rows that it cannot learn from.  A mixture, and not merely a larger set of allowed tokens: the
+policy hardly ever samples what it does not know.
 
 Leaves out: sampling itself (`rollout`) and the weights that make such rows usable (`losses`).
 """
@@ -64,6 +70,16 @@ def variants(text: str) -> tuple[str, ...]:
     return tuple(wording for wording in found if find_unit(text, wording) is not None)
 
 
+# How pieces write a space before them: SentencePiece; byte-level BPE, whose marks are letters.
+SPACES = tuple("\u2581\u0120\u010a ")
+
+
+@lru_cache(maxsize=4)
+def vocabulary_of(tokenizer: Any, size: int) -> "Vocabulary":
+    """The vocabulary of a tokenizer object, read once."""
+    return Vocabulary(tokenizer, size)
+
+
 class Vocabulary:
     """What ADM has to know of a tokenizer: paths of wordings, and which tokens begin a word."""
 
@@ -75,8 +91,11 @@ class Vocabulary:
         pieces = tokenizer.convert_ids_to_tokens(list(range(min(size, len(tokenizer)))))
         special = set(tokenizer.all_special_ids)
         self.begins_V = np.zeros(size, dtype=bool)  # begins a word, is punctuation, or ends
+        self.words_V = np.zeros(size, dtype=bool)  # begins a word
         for token, piece in enumerate(pieces):
-            self.begins_V[token] = token in special or not (piece and piece[0].isalnum())
+            spaced = piece[:1] in SPACES
+            self.begins_V[token] = token in special or spaced or not piece[:1].isalnum()
+            self.words_V[token] = spaced and token not in special and piece[1:2].isalnum()
 
     def path(self, wording: str, inside: bool) -> list[int]:
         """Token ids of `wording` at the start of an answer, or `inside` it after another word."""
@@ -96,8 +115,8 @@ class Vocabulary:
 class ActionSpace:
     """The action space of one off-policy row; `modify` and `advance` in turns.
 
-    `blocked` holds the indices of the units a hard negative must not say; without any the row is
-    positive.  `kept` is the least share of π̃ that a mask has left so far.
+    `candidates` are the units a hard negative may block, the likeliest first, and `most` how many
+    at once; without any the row is positive.  `blocked` holds those that are blocked by now.
     """
 
     def __init__(
@@ -106,13 +125,14 @@ class ActionSpace:
         vocabulary: Vocabulary,
         settings: AdmSettings,
         budget: int,
-        blocked: frozenset[int] = frozenset(),
+        candidates: Sequence[int] = (),
+        most: int = 1,
     ):
         self.units, self.vocabulary, self.settings = tuple(units), vocabulary, settings
-        self.budget, self.blocked = budget, blocked
+        self.budget, self.candidates, self.most = budget, tuple(candidates), most
+        self.blocked: frozenset[int] = frozenset()
         self.wanted = frozenset(i for i, unit in enumerate(units) if unit.role != "remove")
         self.forbidden = frozenset(range(len(units))) - self.wanted
-        self.kept = 1.0
         self._tries = {
             inside: build_trie(
                 (index, vocabulary.path(wording, inside))
@@ -131,32 +151,28 @@ class ActionSpace:
         self._tokens: list[int] = []
         self._open: list[Node] = []  # paths begun and not ended
         self._missing = self.wanted
+        self._over = False  # the policy wanted to end while units were missing
 
     @property
     def positive(self) -> bool:
-        return not self.blocked
-
-    @property
-    def dropped(self) -> bool:
-        """Whether the policy was forced off so far that the row would teach nothing."""
-        return not self.positive and self.kept < self.settings.least_mass
+        return not self.candidates
 
     def modify(self, nucleus_V: np.ndarray, policy_V: np.ndarray) -> np.ndarray:
         """μ(·|s) of the next token, float64 (V,), summing to 1.
 
         `nucleus_V`: π̃, (V,), summing to 1; `policy_V`: π, read where a mask leaves nothing of π̃.
         """
+        self._choose_blocked(nucleus_V)
         masked = self._masked()
         hidden = sorted(masked)
         base = nucleus_V.astype(np.float64)
         base[hidden] = 0.0
         mass = base.sum()
-        self.kept = min(self.kept, float(mass))
         if mass <= 0:
             base = policy_V.astype(np.float64)
             base[hidden] = 0.0
             mass = base.sum()
-        choices = [token for token in self._choices(policy_V) if token not in masked]
+        choices = [token for token in self._choices(policy_V, hidden) if token not in masked]
         if mass <= 0:  # nothing of the policy is left: only what is wanted can be said
             base = np.zeros_like(base)
             base[choices or [self.vocabulary.eos]] = 1 / max(1, len(choices))
@@ -164,10 +180,19 @@ class ActionSpace:
         base /= mass
         if not choices:
             return base
-        share = self.settings.continuation if self._begun() else self.settings.epsilon
+        settings = self.settings
+        share = settings.continuation if self._begun() or self._over else settings.epsilon
         base *= 1 - share
-        base[choices] += share / len(choices)
+        base[choices] += share * self._law_of(choices, policy_V)
         return base
+
+    def _law_of(self, choices: list[int], policy_V: np.ndarray) -> np.ndarray:
+        """π_C, or U(C)."""
+        if self.settings.choice == "policy":
+            law = policy_V[choices].astype(np.float64)
+            if law.sum() > 0:
+                return law / law.sum()
+        return np.full(len(choices), 1 / len(choices))
 
     def advance(self, token: int) -> None:
         """Take note of the token that was sampled."""
@@ -177,6 +202,7 @@ class ActionSpace:
         self._open = [node.children[token] for node in nodes if token in node.children]
         text = self.vocabulary.tokenizer.decode(self._tokens, skip_special_tokens=True)
         self._missing = missing_of(self.units, text) & self.wanted
+        self._over &= not self._open
         # A path that has ended goes on only if a longer wording does.
         self._open = [node for node in self._open if node.children]
 
@@ -187,23 +213,35 @@ class ActionSpace:
         """Open paths of units that are still missing."""
         return [node for node in self._open if node.units & self._missing and not node.ends]
 
-    def _choices(self, policy_V: np.ndarray) -> list[int]:
+    def _choices(self, policy_V: np.ndarray, hidden: list[int]) -> list[int]:
         """C(s): tokens that go on with a begun unit, else that begin a missing one; sorted."""
         if not self.positive or not self._missing:
             return []
-        nodes = self._begun() or ([self._root()] if self._at_border(policy_V) else [])
-        return sorted(
-            {
-                token
-                for node in nodes
-                for token, child in node.children.items()
-                if child.units & self._missing
-            }
-        )
+        eos = self.vocabulary.eos
+        self._over |= eos in hidden and float(policy_V[eos]) >= 0.5
+        begun = self._begun()
+        nodes = begun or ([self._root()] if self._at_border(policy_V, hidden) else [])
+        found = {
+            token
+            for node in nodes
+            for token, child in node.children.items()
+            if child.units & self._missing
+        }
+        free = begun or self._over or not self._tokens
+        least = 0.0 if free else self.settings.plausible
+        return sorted(found) if policy_V[sorted(found)].sum() >= least else []
 
-    def _at_border(self, policy_V: np.ndarray) -> bool:
-        """Whether a word may begin: at the start, or where π mostly begins one (our choice)."""
-        return not self._tokens or float(policy_V[self.vocabulary.begins_V].sum()) >= 0.5
+    def _at_border(self, policy_V: np.ndarray, hidden: list[int]) -> bool:
+        """Whether a word may begin: at the start, or where π mostly begins one (our choice).
+
+        Of what may be said: neither a comma nor an end that is masked is the place for a unit.
+        """
+        if not self._tokens:
+            return True
+        left = 1.0 - float(policy_V[hidden].sum())
+        words = self.vocabulary.words_V.copy()
+        words[hidden] = False
+        return float(policy_V[words].sum()) >= 0.5 * left
 
     def _masked(self) -> set[int]:
         """Tokens that may not be said here.
@@ -211,14 +249,27 @@ class ActionSpace:
         A forbidden unit may be completed inside a wanted one ("car" in "blue car"): there the
         integrity rule excuses it.  A blocked unit may not be completed at all.
         """
-        hidden = self.blocked or self.forbidden
-        steps = [step for node in (*self._open, self._root()) for step in node.children.items()]
+        hidden = self.forbidden if self.positive else self.blocked
+        steps = self._steps()
         tokens = {token for token, child in steps if child.ends & hidden}
         if self.positive:
             tokens -= {token for token, child in steps if child.units & self.wanted}
             if self._missing and self._room() > 0:
                 tokens.add(self.vocabulary.eos)
         return tokens
+
+    def _steps(self) -> list[tuple[int, Node]]:
+        """Every way to begin or go on with a wording here."""
+        return [step for node in (*self._open, self._root()) for step in node.children.items()]
+
+    def _choose_blocked(self, nucleus_V: np.ndarray) -> None:
+        """Block units that this token may complete; release those the policy is too sure of."""
+        for unit in self.candidates:
+            mass = sum(float(nucleus_V[t]) for t, child in self._steps() if unit in child.ends)
+            if mass > 1 - self.settings.least_mass:
+                self.blocked -= {unit}
+            elif mass > 0 and len(self.blocked) < self.most:
+                self.blocked |= {unit}
 
     def _room(self) -> int:
         """Tokens left once the missing units, each at its shortest, and the end are said."""

@@ -27,7 +27,6 @@ class Step(NamedTuple):
 
     rollout: Rollout
     scored: list[Scored]
-    planned: int  # rows asked for, before hard negatives were dropped
     stale: bool  # sampled by the policy before the last update
 
 
@@ -51,31 +50,31 @@ class Experience:
         self.settings, self.max_new_tokens, self.clock = settings, max_new_tokens, clock
         self.rank, self.ranks = accelerator.process_index, accelerator.num_processes
         self._pool = ThreadPoolExecutor(max_workers=1) if ahead else None
-        self._next: tuple[int, Rollout, int, Future[list[Scored]]] | None = None
+        self._next: tuple[int, Rollout, Future[list[Scored]]] | None = None
 
     def take(self, step: int) -> Step:
         """Answers and rewards of `step`; raises what the reward raises."""
         if self._next is not None and self._next[0] == step:
-            _, rollout, planned, future = self._next
+            _, rollout, future = self._next
             self._next = None
             with self.clock("reward"):
-                found = Step(rollout, future.result(), planned, stale=True)
+                found = Step(rollout, future.result(), stale=True)
         else:
-            rollout, planned = self._sample(step)
+            rollout = self._sample(step)
             with self.clock("reward"):
                 scored = self.reward(rollout.questions, rollout.texts, step)
-            found = Step(rollout, scored, planned, stale=False)
+            found = Step(rollout, scored, stale=False)
         if self._pool is not None and self._may_run_ahead(step):
-            rollout, planned = self._sample(step + 1)
+            rollout = self._sample(step + 1)
             future = self._pool.submit(self.reward, rollout.questions, rollout.texts, step + 1)
-            self._next = (step + 1, rollout, planned, future)
+            self._next = (step + 1, rollout, future)
         return found
 
     def settle(self) -> None:
         """Wait for what runs ahead: the warehouse takes one caller at a time."""
         if self._next is not None:
             with self.clock("reward"):
-                self._next[3].exception()  # raised where the step is taken
+                self._next[2].exception()  # raised where the step is taken
 
     def close(self) -> None:
         """End the thread; what it was doing is done to its end."""
@@ -90,16 +89,15 @@ class Experience:
         done = step + 1
         return done < self.settings.steps and done % self.settings.checkpoint_every != 0
 
-    def _sample(self, step: int) -> tuple[Rollout, int]:
+    def _sample(self, step: int) -> Rollout:
         asked = self.asked(step)
         generator = torch.Generator().manual_seed(seed_of(self.settings, step, self.rank))
         with self.clock("generate"):
-            rollout = roll_out(
+            return roll_out(
                 self.policy.model, self.policy.tokenizer, asked,
                 plan_kinds(len(asked), self.settings.adm), adm=self.settings.adm,
                 max_new_tokens=self.max_new_tokens, generator=generator,
             )  # fmt: skip
-        return rollout, len(asked)
 
     def asked(self, step: int) -> list[Question]:
         """`prompts` × `samples` rows of this rank: all its prompts once, then again."""

@@ -139,9 +139,9 @@ def _learn(
     with clock("states"):
         batch, terms = prepare(model, reference, state, step, settings)
     with clock("update"):
-        terms |= update(model, state, batch, settings, step.planned, accelerator)
+        terms |= update(model, state, batch, settings, accelerator)
     terms = shared(terms | summary(step.rollout, step.scored), accelerator)
-    state.beta = adapted(state.beta, terms["kl"], step.planned, settings)
+    state.beta = adapted(state.beta, terms["kl"], len(step.rollout), settings)
     return terms | {"kl_coefficient": state.beta}
 
 
@@ -234,20 +234,18 @@ def update(
     state: State,
     batch: Batch,
     settings: RlSettings,
-    planned: int,
     accelerator: Any,
 ) -> dict[str, float]:
     """Epochs of minibatches; until the value is warm, it alone is fitted.
 
-    `planned` rows, before hard negatives were dropped, set the number of updates: it is the same on
-    all processes.  The model stays in evaluation mode: dropout would make ratios differ from 1.
+    The model stays in evaluation mode: dropout would make ratios differ from 1.
     """
     sums: dict[str, list[float]] = {}
     seed = seed_of(settings, state.step, accelerator.process_index)
     generator = torch.Generator().manual_seed(seed)
     warming = state.value_updates < settings.value_warmup_updates
     rows = len(batch.rollout)
-    updates = math.ceil(planned / settings.minibatch) * settings.epochs
+    updates = math.ceil(rows / settings.minibatch) * settings.epochs
     if warming:
         updates = max(updates, settings.value_warmup_updates - state.value_updates)
     _set_rates(state, settings, warming)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from models.integrity import content_integrity
-from models.train.adm import ActionSpace, Vocabulary, nucleus
+from models.train.adm import ActionSpace, Vocabulary, nucleus, vocabulary_of
 from models.train.template import encode_prompt
 from schemas.training import AdmSettings
 from schemas.units import Unit
@@ -107,7 +107,7 @@ def roll_out(
     max_new_tokens: int,
     generator: torch.Generator,
 ) -> Rollout:
-    """Answer each question once, in the way its kind says; hard negatives that fail are dropped.
+    """Answer each question once, in the way its kind says.
 
     `generator` is on the CPU, so that samples do not depend on the device.
     """
@@ -115,7 +115,7 @@ def roll_out(
     device = next(model.parameters()).device
     ids_BP, mask_BP = encode(tokenizer, [question.messages for question in questions])
     ids_BP, mask_BP = ids_BP.to(device), mask_BP.to(device)
-    vocabulary = Vocabulary(tokenizer, model.config.vocab_size)
+    vocabulary = vocabulary_of(tokenizer, model.config.vocab_size)
     spaces = _spaces(questions, kinds, vocabulary, adm, max_new_tokens, generator)
     tokens_BT, behaviour_BT = _sample(
         model, ids_BP, mask_BP, spaces, vocabulary.eos, adm.top_p, max_new_tokens, generator
@@ -125,7 +125,7 @@ def roll_out(
     integrity_BT, features_BTF, texts = _states(
         tokenizer, questions, tokens_BT, mask_BT, max_new_tokens
     )
-    rollout = Rollout(
+    return Rollout(
         questions=list(questions),
         kinds=list(kinds),
         texts=texts,
@@ -137,8 +137,6 @@ def roll_out(
         features_BTF=features_BTF,
         finished_B=(tokens_BT == vocabulary.eos).logical_and(mask_BT).any(dim=1),
     )
-    dropped = {row for row, space in spaces.items() if space.dropped}
-    return rollout.rows([row for row in range(len(rollout)) if row not in dropped])
 
 
 def encode(
@@ -163,19 +161,19 @@ def _spaces(
     budget: int,
     generator: torch.Generator,
 ) -> dict[int, ActionSpace]:
-    """The action space of each off-policy row; a hard negative blocks one or two wanted units."""
+    """The action space of each off-policy row; a hard negative may block wanted units."""
     spaces = {}
     for row, (question, kind) in enumerate(zip(questions, kinds, strict=True)):
         if kind == ON_POLICY:
             continue
-        blocked: frozenset[int] = frozenset()
+        candidates: list[int] = []
+        most = 1
         if kind == HARD_NEGATIVE:
             wanted = [i for i, unit in enumerate(question.units) if unit.role != "remove"]
-            most = min(adm.most_blocked, len(wanted))
-            number = int(torch.randint(1, most + 1, (), generator=generator)) if wanted else 0
-            order = torch.randperm(len(wanted), generator=generator)[:number].tolist()
-            blocked = frozenset(wanted[i] for i in order)
-        spaces[row] = ActionSpace(question.units, vocabulary, adm, budget, blocked)
+            order = torch.randperm(len(wanted), generator=generator).tolist()
+            candidates = [wanted[i] for i in order]
+            most = int(torch.randint(1, adm.most_blocked + 1, (), generator=generator))
+        spaces[row] = ActionSpace(question.units, vocabulary, adm, budget, candidates, most)
     return spaces
 
 

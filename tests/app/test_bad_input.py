@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.timeout(600)
 
 
 def write(path, data: bytes):

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.timeout(600)
 BUILD = ("build", "--no-render")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.app.conftest import Diffchat
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.timeout(900)
 
 VERSION = "FROM instructpe ORDER BY triple_id"
 DECISIONS = """

@@ -22,7 +22,6 @@ def base(tmp_path):
     return student(tmp_path / "base", context=256)
 
 
-@pytest.mark.serial
 def test_it_trains_once_in_a_flow(home, diffchat: Diffchat, base):
     with open_lake(home) as lake:
         publish(lake)

@@ -114,13 +114,11 @@ def _append(home, settings, start):
             lake.append("raw_prompts", rows.prompts([f"p{i}", f"q{i}"]))
 
 
-@pytest.mark.serial
 @pytest.mark.needs_system("postgresql")
 def test_a_catalog_in_postgresql(home, postgres):
     whole_life(home, catalog=postgres)
 
 
-@pytest.mark.serial
 @pytest.mark.needs_system("postgresql")
 def test_two_processes_with_one_postgresql(home, postgres):
     import psycopg
@@ -146,21 +144,18 @@ def test_two_processes_with_one_postgresql(home, postgres):
         assert [column[0].as_py() for column in found.columns] == [8, 8]
 
 
-@pytest.mark.serial
 def test_a_password_is_never_shown(home):
     with pytest.raises(WarehouseError) as told:
         rows.open_lake(home, catalog="postgresql://me:hush@127.0.0.1:1/db")
     assert "hush" not in str(told.value)
 
 
-@pytest.mark.serial
 def test_data_and_images_in_s3(home, s3):
     whole_life(home, data_path="s3://lake/instructpe", s3_endpoint=s3)
     assert not (home / "images").exists()
     assert not list(home.rglob("*.parquet"))
 
 
-@pytest.mark.serial
 @pytest.mark.needs_system("postgresql")
 def test_postgresql_and_s3_together(home, postgres, s3):
     import psycopg
