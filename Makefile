@@ -54,10 +54,13 @@ bench-embedded: setup ## adherence, scorers and headroom of the embedded models,
 	@$(BIN)/python -m benchmarks.embedded_scorers
 	@$(BIN)/python -m benchmarks.headroom --scorer drawn renders
 
-# The demo builds on the first 150 prompts; these are the others.
-instructpe-v0: setup ## make profiles/data/instructpe-v0 again: text rules alone, no render
-	@mkdir -p var/v0 && tail -n +151 profiles/data/world_prompts.txt > var/v0/v0_prompts.txt
-	DIFFCHAT_HOME=var/v0 $(BIN)/diffchat build --prompts var/v0/v0_prompts.txt --no-render --licence Apache-2.0
+# The demo builds on the first 150 prompts; these are others, with more beautify and compound edits.
+V0_KINDS := ["add", "remove", "replace", "attribute", "style", "lighting", "composition", \
+    "beautify", "beautify", "compound", "compound", "follow_up"]
+instructpe-v0: setup ## make profiles/data/instructpe-v0 again: rendered and decided, about 45 minutes
+	@mkdir -p var/v0 && $(BIN)/python -m models.world.grammar 6000 | tail -n +151 > var/v0/v0_prompts.txt
+	DIFFCHAT_HOME=var/v0 $(BIN)/diffchat build --prompts var/v0/v0_prompts.txt --licence Apache-2.0 \
+	    --set 'render.seeds=[0]' --set 'teacher.kinds=$(V0_KINDS)'
 	rm -rf var/v0/export && DIFFCHAT_HOME=var/v0 $(BIN)/diffchat export var/v0/export
 	cp var/v0/export/data/*.parquet profiles/data/instructpe-v0/data/
 
@@ -70,7 +73,7 @@ rl-study: setup ## ablations of the RL method, 5 seeds each; hours, in the backg
 EMBEDDED := $${DIFFCHAT_HOME:-var}/embedded
 embedded-models: setup ## retrain the embedded models from nothing; hours, in the background
 	@mkdir -p $(EMBEDDED)
-	@nohup sh -c 'for step in $(STEPS); do $(BIN)/python -m models.embedded $$step || exit 1; done' \
+	@nohup sh -c 'for step in $(STEPS); do $(BIN)/python -m models.embedded $$step || exit 1; done; $(MAKE) instructpe-v0' \
 	    > $(EMBEDDED)/all.log 2>&1 & echo "training in the background; see $(EMBEDDED)/all.log"
 STEPS ?= vae sd adherence clip aesthetic preference heldout lm sdxl ip2p
 

@@ -1,16 +1,17 @@
-"""Ablations of the RL method: the same budget of pictures for every arm, five training seeds.
+"""Ablations of the RL method: the same budget of pictures for every arm, several training seeds.
 
     make rl-study         # or: python -m benchmarks.rl_study --seeds 5 --steps 125 --best-of 4
 
 Method: every arm starts from the same SFT model (`--parent`, default the latest) and runs `steps`
 rollouts of 32 answers, one picture each (4,000 pictures by default, cache hits counted).  The last
 model of each run answers the test split greedily; its answers are rendered and scored on the seeds
-of `[render]`, and gains are over the raw prompt on the same seeds.  The table gives means with
-intervals by a bootstrap over training seeds and cases, and paired differences to SFT.  A run is a
-model version: one that is there is not trained again, so a killed study goes on.
+of `[render]`, and gains are over the raw prompt on the same seeds.  Intervals are 95%, by a
+bootstrap that draws training seeds and cases again; differences are paired by case, those to PPO
+also by seed.  A run is a model version: one that is there is not trained again, so a killed study
+goes on, and one with more seeds or arms keeps what is done.
 
-Leaves out best-of-n, which spends its budget at inference (`--best-of 4` adds it as a block of its
-own), and anything that evaluates with people (`diffchat evaluate`).
+Best-of-n stands in a block of its own, since it spends its budget at inference.  Leaves out what
+people think (`diffchat vote`).
 """
 
 import argparse
@@ -34,6 +35,7 @@ ARMS: dict[str, dict[str, Any]] = {
 MEASURES = ("aesthetics", "preference", "held_out")
 COLUMNS = ("reward", "integrity", *MEASURES, "tokens")
 RESAMPLES = 2_000
+Results = dict[str, list[np.ndarray]]  # arm → a (cases, COLUMNS) array for each training seed
 
 
 def main() -> None:
@@ -47,16 +49,16 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--best-of", type=int, help="also: best of N samples of the parent")
     arguments = parser.parse_args()
-    results = {arm: [] for arm in ["sft", *arguments.arms]}
     study = Study(arguments)
-    results["sft"].append(study.measure(study.parent))
+    results: Results = {"sft": [study.measure(study.parent)]} | {a: [] for a in arguments.arms}
     for seed in range(arguments.seeds):
         for arm in arguments.arms:
             print(f"{arm}, seed {seed}", file=sys.stderr, flush=True)
             results[arm].append(study.measure(study.train(arm, seed)))
+        print(report(results, study), flush=True)
     if arguments.best_of:
-        results[f"best of {arguments.best_of}"] = [study.best_of(arguments.best_of)]
-    print(table(results))
+        name = f"best of {arguments.best_of}"
+        print(means({"sft": results["sft"], name: [study.best_of(arguments.best_of)]}))
 
 
 class Study:
@@ -136,28 +138,64 @@ class Study:
         return np.hstack([head, ours - raw, [[row.tokens] for row in scored]])
 
 
-def table(results: dict[str, list[np.ndarray]]) -> str:
-    """Means with 95% intervals, and paired differences to SFT, as Markdown."""
-    generator = np.random.default_rng(0)
-    base = results["sft"][0]
-    lines = [
-        "| arm | seeds | " + " | ".join(f"{name} | Δ to SFT" for name in COLUMNS) + " |",
-        "|" + " --- |" * (2 + 2 * len(COLUMNS)),
+def report(results: Results, study: "Study") -> str:
+    """All tables of the arms that have as many runs as the first."""
+    beauty = np.array([q.edit_kind == "beautify" for q in study.questions])
+    parts = [
+        f"## Test split, {len(beauty)} cases\n\n{means(results)}",
+        f"## Paired differences\n\n{differences(results)}",
+        f"## Asked for beauty alone, {beauty.sum()} cases\n\n{differences(only(results, beauty))}",
+        f"## Asked for a change, {(~beauty).sum()} cases\n\n{differences(only(results, ~beauty))}",
     ]
+    return "\n\n".join(parts) + "\n"
+
+
+def only(results: Results, cases: np.ndarray) -> Results:
+    """The same of some cases."""
+    return {arm: [run[cases] for run in runs] for arm, runs in results.items()}
+
+
+def means(results: Results) -> str:
+    """Means with intervals, a row an arm."""
+    lines = _head("arm", "seeds", *COLUMNS)
     for arm, runs in results.items():
-        if not runs:
-            continue
-        cells = []
-        for column in range(len(COLUMNS)):
-            values = np.stack([run[:, column] for run in runs])  # (seeds, cases)
-            cells.append(_interval(values, generator))
-            cells.append("" if arm == "sft" else _interval(values - base[:, column], generator))
+        cells = [_interval(np.stack([run[:, k] for run in runs])) for k in range(len(COLUMNS))]
         lines.append(f"| {arm} | {len(runs)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _interval(values: np.ndarray, generator: np.random.Generator) -> str:
+def differences(results: Results) -> str:
+    """Reward, integrity and held-out score less those of SFT and of PPO without its additions."""
+    columns = ("reward", "integrity", "held_out")
+    others = [arm for arm in ("sft", "ppo") if arm in results]
+    lines = _head("arm", *(f"{name} − {other}" for other in others for name in columns))
+    for arm, runs in results.items():
+        if arm == "sft":
+            continue
+        cells = [
+            "" if arm == other else _interval(_paired(runs, results[other], COLUMNS.index(name)))
+            for other in others
+            for name in columns
+        ]
+        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _head(*names: str) -> list[str]:
+    return ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+
+
+def _paired(runs: list[np.ndarray], others: list[np.ndarray], column: int) -> np.ndarray:
+    """(seeds, cases) differences; a single run of the others stands against each seed."""
+    if len(others) == 1:
+        others = others * len(runs)
+    pairs = zip(runs, others, strict=False)
+    return np.stack([ours[:, column] - theirs[:, column] for ours, theirs in pairs])
+
+
+def _interval(values: np.ndarray) -> str:
     """Mean and 95% interval of (seeds, cases): seeds and cases are drawn again with replacement."""
+    generator = np.random.default_rng(0)
     seeds, cases = values.shape
     means = [
         values[generator.integers(seeds, size=seeds)][

@@ -113,7 +113,8 @@ class RlSettings(Frozen):
     # of a step's prompts, by kind of edit; the other kinds share what is left as the data has them
     learning_rate: float = 2e-4  # BP: 5e-6 for 1.1 B parameters
     value_learning_rate: float = 1e-3
-    warmup_steps: int = 3  # of both learning rates
+    warmup_steps: int = 3  # of the policy's learning rate
+    schedule: Literal["linear", "constant"] = "linear"  # of it after that; linear: down to zero
     epochs: int = Field(default=2, ge=1)  # passes over a step's rows; BP: 4
     minibatch: int = Field(default=16, ge=1)  # rows a gradient step
     clip: float = 0.2  # BP

@@ -15,6 +15,7 @@ from models.train.experience import calibrate
 from models.train.reward import Reward, Scored
 from models.train.rl import Trained
 from models.train.rollout import Question
+from models.train.terms import of_answers
 from schemas.training import RlSettings
 
 Log = Callable[[int, dict[str, float]], None]
@@ -58,7 +59,7 @@ def train_trl(
     class Report(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if scored:
-                terms = _terms(scored)
+                terms = of_answers(scored) | {"rows": float(len(scored))}
                 step = -(-int(state.global_step) // settings.epochs)
                 history.append(terms | {"step": float(step)})
                 log(step, terms)
@@ -87,7 +88,7 @@ def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[An
         "output_dir": str(output),
         "max_steps": settings.steps * settings.epochs,  # trl counts updates, we count rollouts
         "learning_rate": settings.learning_rate,
-        "lr_scheduler_type": "constant_with_warmup",
+        "lr_scheduler_type": "linear" if settings.schedule == "linear" else "constant_with_warmup",
         "warmup_steps": settings.warmup_steps,
         "per_device_train_batch_size": rows,
         "num_generations": settings.samples,
@@ -128,19 +129,3 @@ def _dataset(questions: Sequence[Question], settings: RlSettings) -> Any:
 def _text(completion: Any) -> str:
     """`trl` gives text, or a list with one message where prompts are conversations."""
     return (completion if isinstance(completion, str) else completion[0]["content"]).strip()
-
-
-def _terms(scored: Sequence[Scored]) -> dict[str, float]:
-    known = [row for row in scored if not row.too_long] or list(scored)
-
-    def mean(numbers: list[float]) -> float:
-        return sum(numbers) / len(numbers)
-
-    return {
-        "reward": mean([row.total for row in scored]),
-        "integrity": mean([row.integrity for row in scored]),
-        "aesthetic_gain": mean([row.gains[0] for row in known]),
-        "preference_gain": mean([row.gains[1] for row in known]),
-        "tokens": mean([float(row.tokens) for row in scored]),
-        "rows": float(len(scored)),
-    }

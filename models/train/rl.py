@@ -19,7 +19,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ from models.train.experience import Experience, Step, seed_of
 from models.train.reward import Reward, Scored
 from models.train.rollout import POSITIVE, Question, Rollout
 from models.train.terms import diverged, shared, summary
-from models.train.value import ValueHead
+from models.train.value import ValueHead, expected_integrity
 from schemas.training import RlSettings
 
 
@@ -173,7 +173,7 @@ def prepare(
     settings: RlSettings,
 ) -> tuple[Batch, dict[str, float]]:
     """Everything of a step that does not change while it is learned from."""
-    rollout = step.rollout
+    rollout, scores_B = _beside_others(step, settings)
     old, kl, values = [], [], []
     for rows in _slices(len(rollout), settings.minibatch):
         part = rollout.rows(rows)
@@ -187,7 +187,7 @@ def prepare(
     if step.stale:  # π_old is who sampled: the policy before the last update
         old_BT = torch.where(on_policy_B[:, None], rollout.behaviour_BT, old_BT)
     values_BT = torch.cat(values) * mask_BT
-    rewards_BT = adv.rewards_of(_scores(step, settings), kl_BT, mask_BT, state.beta)
+    rewards_BT = adv.rewards_of(scores_B, kl_BT, mask_BT, state.beta)
     advantages_BT, returns_BT = adv.gae(
         rewards_BT, values_BT, mask_BT, settings.gamma, settings.lam
     )
@@ -216,17 +216,27 @@ def prepare(
     return Batch(rollout, old_BT, values_BT, returns_BT, advantages_BT, weights_BT), terms
 
 
-def _scores(step: Step, settings: RlSettings) -> torch.Tensor:
-    """(B,) rewards that are learned from: pictures' gains beside those of the question's others.
+def _beside_others(step: Step, settings: RlSettings) -> tuple[Rollout, torch.Tensor]:
+    """The rows with the integrity to expect of each state, and the rewards that are learned from.
 
-    Integrity stays as it is: the value knows how much of it is earned (`value`).
+    Of pictures' gains the question's other answers take off what it gains anyway; of integrity the
+    value does, which knows what is earned and what the others go on to earn.  A value that is not
+    aware of it leaves both to the baseline.
     """
+    rollout = step.rollout
     scores_B = torch.tensor([row.total for row in step.scored])
     if settings.baseline == "none":
-        return scores_B
-    gains_B = torch.tensor([sum(row.parts) for row in step.scored])
-    asked = [question.question_id for question in step.rollout.questions]
-    return scores_B - adv.question_baseline(gains_B, step.rollout.on_policy_B, asked)
+        return rollout, scores_B
+    asked = [question.question_id for question in rollout.questions]
+    on_policy_B = rollout.on_policy_B
+    if not settings.integrity_value:
+        return rollout, scores_B - adv.question_baseline(scores_B, on_policy_B, asked)
+    integrity_B = torch.tensor([row.integrity for row in step.scored])
+    gains_B = scores_B - settings.reward.integrity * integrity_B
+    others_B = adv.question_baseline(integrity_B, on_policy_B, asked)
+    expected_BT = expected_integrity(rollout.integrity_BT, others_B)
+    learned_B = scores_B - adv.question_baseline(gains_B, on_policy_B, asked)
+    return replace(rollout, integrity_BT=expected_BT), learned_B
 
 
 def update(
@@ -336,8 +346,10 @@ def _begin(model: Any, settings: RlSettings) -> State:
 
 
 def _set_rates(state: State, settings: RlSettings, warming: bool) -> None:
-    """Linear warm-up, then constant; no rate for the policy while the value is warming."""
+    """Warm-up, then constant or falling; no rate for the policy while the value is warming."""
     scale = min(1.0, (state.step + 1) / max(1, settings.warmup_steps))
+    if settings.schedule == "linear":
+        scale *= 1 - state.step / settings.steps
     policy, value = state.optimiser.param_groups
     policy["lr"] = 0.0 if warming else policy["peak"] * scale
     value["lr"] = value["peak"]

@@ -5,37 +5,45 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.train.reward import Scored
-from models.train.rollout import ON_POLICY, POSITIVE, Rollout
+from models.train.rollout import HARD_NEGATIVE, ON_POLICY, POSITIVE, Rollout
 from schemas.training import RlSettings
+
+
+def of_answers(scored: Sequence[Scored]) -> dict[str, float]:
+    """Means over answers; gains are those of answers that were rendered."""
+    if not scored:
+        return {}
+    known = [row for row in scored if not row.too_long]
+    terms = {
+        "reward": _mean([row.total for row in scored]),
+        "integrity": _mean([row.integrity for row in scored]),
+        "tokens": _mean([row.tokens for row in scored]),
+        "length_penalty": _mean([row.length_penalty for row in scored]),
+        "too_long": _mean([row.too_long for row in scored]),
+        "aesthetic_gain": _mean([row.gains[0] for row in known]),
+        "preference_gain": _mean([row.gains[1] for row in known]),
+    }
+    return {name: number for name, number in terms.items() if number is not None}
 
 
 def summary(rollout: Rollout, scored: Sequence[Scored]) -> dict[str, float]:
     """Means over the on-policy rows, and what the off-policy ones earned."""
 
-    def mean(name: str, kind: str) -> float | None:
-        rows = [
-            getattr(row, name)
-            for row, its in zip(scored, rollout.kinds, strict=True)
-            if its == kind
-        ]
-        return sum(rows) / len(rows) if rows else None
+    def rows(kind: str) -> list[Scored]:
+        return [row for row, its in zip(scored, rollout.kinds, strict=True) if its == kind]
 
-    on = [row for row, kind in zip(scored, rollout.kinds, strict=True) if kind == ON_POLICY]
-    known = [row for row in on if not row.too_long]
-    terms: dict[str, float | None] = {
-        "reward": mean("total", ON_POLICY),
-        "integrity": mean("integrity", ON_POLICY),
-        "tokens": mean("tokens", ON_POLICY),
-        "length_penalty": mean("length_penalty", ON_POLICY),
-        "too_long": sum(row.too_long for row in on) / max(1, len(on)),
-        "aesthetic_gain": _mean([row.gains[0] for row in known]),
-        "preference_gain": _mean([row.gains[1] for row in known]),
-        "reward_positive": mean("total", POSITIVE),
-        "reward_hard_negative": mean("total", "hard_negative"),
-        "unfinished": 1 - float(rollout.finished_B.float().mean()),
-        "rows": float(len(rollout)),
+    others = {
+        f"reward_{kind}": _mean([row.total for row in rows(kind)])
+        for kind in (POSITIVE, HARD_NEGATIVE)
     }
-    return {name: number for name, number in terms.items() if number is not None}
+    return (
+        of_answers(rows(ON_POLICY))
+        | {name: number for name, number in others.items() if number is not None}
+        | {
+            "unfinished": 1 - float(rollout.finished_B.float().mean()),
+            "rows": float(len(rollout)),
+        }
+    )
 
 
 def _mean(numbers: Sequence[float]) -> float | None:

@@ -8,7 +8,7 @@ import torch
 
 from models.train import advantages as adv
 from models.train import losses
-from models.train.value import ValueHead
+from models.train.value import ValueHead, expected_integrity
 from schemas.training import AdmSettings
 
 GENERATOR = torch.Generator().manual_seed(3)
@@ -67,6 +67,12 @@ def test_a_question_baseline_does_not_move_the_expected_gradient():
     assert after[1] == before[1]
     assert (after[[0, 2]] > before[[0, 2]]).all()
     assert torch.equal(after[3:], before[3:])
+
+
+def test_integrity_to_expect_is_what_is_earned_and_what_others_go_on_to_earn():
+    earned = torch.tensor([[0.0, 0.5, 1.0], [0.0, 0.0, 0.0]])
+    found = expected_integrity(earned, torch.tensor([0.8, 0.0]))
+    assert torch.allclose(found, torch.tensor([[0.8, 0.9, 1.0], [0.0, 0.0, 0.0]]))
 
 
 def test_traces_are_gae_where_the_policy_would_have_said_the_same():

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from models.train import rl
+from models.train.experience import Step
+from models.train.reward import Scored
 from models.train.rl import Sinks, train_ppo
 from models.train.rollout import HARD_NEGATIVE, ON_POLICY, POSITIVE, plan_kinds, roll_out
 from schemas.errors import TrainingError
@@ -112,6 +115,25 @@ def test_a_run_that_goes_on_computes_the_same_numbers(tmp_path):
         same = {k: v for k, v in whole.terms[step].items() if not k.startswith("seconds")}
         again = {k: v for k, v in rest.terms[step].items() if not k.startswith("seconds")}
         assert same == pytest.approx(again, rel=1e-6, nan_ok=True)
+
+
+def test_answers_like_those_of_the_others_teach_nothing():
+    """Where all answers to a question are worth the same, no word of them has an advantage."""
+    policy, questions = toy.policy(0), toy.questions()[:2] * 3
+    generator = torch.Generator().manual_seed(0)
+    rollout = roll_out(
+        policy.model, policy.tokenizer, questions, [ON_POLICY] * 6, adm=ADM, max_new_tokens=8,
+        generator=generator,
+    )  # fmt: skip
+    rollout.integrity_BT[:] = 1.0
+    worth = [3.0, 1.5] * 3  # by question
+    scored = [Scored(total, (0.0, 0.0), (0.0, 0.0), 1.0, 4, 0.0, too_long=False) for total in worth]
+    settings = toy.settings(lam=1.0)
+    state = rl._begin(policy.model, settings)
+    batch, _ = rl.prepare(policy.model, policy.model, state, Step(rollout, scored, False), settings)
+    assert batch.advantages_BT.abs().max() < 1e-5
+    values = batch.values_BT[rollout.mask_BT]
+    assert torch.allclose(values, torch.full_like(values, 2.0)), "all integrity is to be expected"
 
 
 def test_every_part_can_be_switched_off(tmp_path):
