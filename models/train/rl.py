@@ -1,6 +1,6 @@
 """PPO from rendered images: the whole loop, top to bottom.
 
-    experience (questions ─ roll_out ─ reward) ─ states ─ advantages ─ update × epochs ─▶ next step
+    experience (questions ─ roll_out ─ reward) ─▶ batch (values, advantages) ─▶ update × epochs ─▶ …
 
 One step: `prompts` questions are answered `samples` times each, half of the rows on-policy, the
 others through ADM; the answers are rendered and scored; old log-probabilities, the KL to the
@@ -19,21 +19,21 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from models.train import advantages as adv
 from models.train import losses
+from models.train.batch import Batch, forward, prepare, values_of
 from models.train.checkpoints import load_training, save_training
 from models.train.clock import Clock
 from models.train.experience import Experience, Step, seed_of
 from models.train.reward import Reward, Scored
-from models.train.rollout import POSITIVE, Question, Rollout
+from models.train.rollout import Question, Rollout
 from models.train.terms import diverged, shared, summary
-from models.train.value import ValueHead, expected_integrity
+from models.train.value import ValueHead
 from schemas.training import RlSettings
 
 
@@ -52,18 +52,6 @@ class Trained(NamedTuple):
     reason: str | None
     scales: tuple[float, float]  # σ of the reward
     history: list[dict[str, float]]  # the terms of each step of this process's life
-
-
-@dataclass
-class Batch:
-    """A step's rows with all that the update reads; names of tensors as in `rollout`."""
-
-    rollout: Rollout
-    old_BT: torch.Tensor
-    values_BT: torch.Tensor
-    returns_BT: torch.Tensor
-    advantages_BT: torch.Tensor
-    weights_BT: torch.Tensor
 
 
 @dataclass
@@ -137,106 +125,12 @@ def _learn(
 ) -> dict[str, float]:  # fmt: skip
     """One step of learning in place; returns its terms, the same on all processes."""
     with clock("states"):
-        batch, terms = prepare(model, reference, state, step, settings)
+        batch, terms = prepare(model, reference, state.value, state.beta, step, settings)
     with clock("update"):
         terms |= update(model, state, batch, settings, accelerator)
     terms = shared(terms | summary(step.rollout, step.scored), accelerator)
     state.beta = adapted(state.beta, terms["kl"], len(step.rollout), settings)
     return terms | {"kl_coefficient": state.beta}
-
-
-def forward(
-    model: Any, rollout: Rollout, *, hidden: bool = True
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Logits (B, T, V) of the answers' states, and their last hidden states (B, T, H)."""
-    device = next(model.parameters()).device
-    length = rollout.answer_length
-    attention_BL = rollout.attention_BL.to(device)
-    out = model(
-        input_ids=rollout.ids_BL.to(device),
-        attention_mask=attention_BL,
-        position_ids=(attention_BL.cumsum(dim=1) - 1).clamp(min=0),
-        output_hidden_states=hidden,
-        use_cache=False,
-        logits_to_keep=length + 1,
-    )
-    states = out.hidden_states[-1][:, -length - 1 : -1] if hidden else None
-    return out.logits[:, -length - 1 : -1], states
-
-
-@torch.no_grad()
-def prepare(
-    model: Any,
-    reference: Any,
-    state: State,
-    step: Step,
-    settings: RlSettings,
-) -> tuple[Batch, dict[str, float]]:
-    """Everything of a step that does not change while it is learned from."""
-    rollout, scores_B = _beside_others(step, settings)
-    old, kl, values = [], [], []
-    for rows in _slices(len(rollout), settings.minibatch):
-        part = rollout.rows(rows)
-        logits_BTV, hidden_BTH = forward(model, part)
-        others_BTV, _ = forward(reference, part, hidden=False)
-        old.append(losses.token_logprobs(logits_BTV, part.actions_BT.to(logits_BTV.device)).cpu())
-        kl.append(losses.kl_to_reference(logits_BTV, others_BTV).cpu())
-        values.append(_values(state.value, hidden_BTH, part).cpu())
-    mask_BT, on_policy_B = rollout.mask_BT, rollout.on_policy_B
-    old_BT, kl_BT = torch.cat(old) * mask_BT, torch.cat(kl) * mask_BT
-    if step.stale:  # π_old is who sampled: the policy before the last update
-        old_BT = torch.where(on_policy_B[:, None], rollout.behaviour_BT, old_BT)
-    values_BT = torch.cat(values) * mask_BT
-    rewards_BT = adv.rewards_of(scores_B, kl_BT, mask_BT, state.beta)
-    advantages_BT, returns_BT = adv.gae(
-        rewards_BT, values_BT, mask_BT, settings.gamma, settings.lam
-    )
-    ratios_BT = (old_BT - rollout.behaviour_BT).exp()
-    others_BT = (
-        adv.traced(rewards_BT, values_BT, mask_BT, ratios_BT, settings.gamma, settings.lam)
-        if settings.adm.credit == "trace"
-        else adv.monte_carlo(rewards_BT, values_BT, mask_BT)
-    )
-    advantages_BT = torch.where(on_policy_B[:, None], advantages_BT, others_BT)
-    advantages_BT = adv.whiten(advantages_BT, mask_BT, on_policy_B, settings.advantage_limit)
-    positive_B = torch.tensor([kind == POSITIVE for kind in rollout.kinds])
-    weights_BT = losses.importance_weights(
-        old_BT, rollout.behaviour_BT, advantages_BT, on_policy_B, positive_B, settings.adm
-    )
-    off = mask_BT & ~on_policy_B[:, None]
-    at_floor = (weights_BT <= settings.adm.weight_floor) & off
-    terms = {
-        "kl": float(kl_BT[on_policy_B].sum(dim=1).mean()),
-        "explained_variance": adv.explained_variance(
-            values_BT[on_policy_B], returns_BT[on_policy_B], mask_BT[on_policy_B]
-        ),
-        "weights_at_floor": float(at_floor.sum() / off.sum().clamp(min=1)),
-        "effective_sample_size": losses.effective_sample_size(weights_BT, off),
-    }
-    return Batch(rollout, old_BT, values_BT, returns_BT, advantages_BT, weights_BT), terms
-
-
-def _beside_others(step: Step, settings: RlSettings) -> tuple[Rollout, torch.Tensor]:
-    """The rows with the integrity to expect of each state, and the rewards that are learned from.
-
-    Of pictures' gains the question's other answers take off what it gains anyway; of integrity the
-    value does, which knows what is earned and what the others go on to earn.  A value that is not
-    aware of it leaves both to the baseline.
-    """
-    rollout = step.rollout
-    scores_B = torch.tensor([row.total for row in step.scored])
-    if settings.baseline == "none":
-        return rollout, scores_B
-    asked = [question.question_id for question in rollout.questions]
-    on_policy_B = rollout.on_policy_B
-    if not settings.integrity_value:
-        return rollout, scores_B - adv.question_baseline(scores_B, on_policy_B, asked)
-    integrity_B = torch.tensor([row.integrity for row in step.scored])
-    gains_B = scores_B - settings.reward.integrity * integrity_B
-    others_B = adv.question_baseline(integrity_B, on_policy_B, asked)
-    expected_BT = expected_integrity(rollout.integrity_BT, others_B)
-    learned_B = scores_B - adv.question_baseline(gains_B, on_policy_B, asked)
-    return replace(rollout, integrity_BT=expected_BT), learned_B
 
 
 def update(
@@ -289,7 +183,7 @@ def _minibatch(
         logits_BTV, hidden_BTH = forward(model, part)
     device = logits_BTV.device
     mask_BT = mask_BT.to(device)
-    values_BT = _values(state.value, hidden_BTH, part)
+    values_BT = values_of(state.value, hidden_BTH, part)
     fitted = losses.value_loss(
         values_BT,
         batch.values_BT[index].to(device),
@@ -355,12 +249,6 @@ def _set_rates(state: State, settings: RlSettings, warming: bool) -> None:
     value["lr"] = value["peak"]
 
 
-def _values(value: ValueHead, hidden_BTH: torch.Tensor | None, rollout: Rollout) -> torch.Tensor:
-    assert hidden_BTH is not None
-    device = hidden_BTH.device
-    return value(hidden_BTH, rollout.features_BTF.to(device), rollout.integrity_BT.to(device))
-
-
 def _spread(batch: Batch) -> float:
     """Deviation of the returns: what a value clip is a share of."""
     spread = float(batch.returns_BT[batch.rollout.mask_BT].std())
@@ -396,10 +284,6 @@ def _back(folder: Path, model: Any, state: State, reward: Reward, reason: str) -
     return Trained(
         "diverged", state.step, f"step {failed}: {reason}", _scales(reward), state.history
     )
-
-
-def _slices(count: int, size: int) -> list[list[int]]:
-    return [list(range(i, min(i + size, count))) for i in range(0, count, size)]
 
 
 def _scales(reward: Reward) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models.train import rl
+from models.train.batch import prepare
 from models.train.experience import Step
 from models.train.reward import Scored
 from models.train.rl import Sinks, train_ppo
@@ -130,7 +131,8 @@ def test_answers_like_those_of_the_others_teach_nothing():
     scored = [Scored(total, (0.0, 0.0), (0.0, 0.0), 1.0, 4, 0.0, too_long=False) for total in worth]
     settings = toy.settings(lam=1.0)
     state = rl._begin(policy.model, settings)
-    batch, _ = rl.prepare(policy.model, policy.model, state, Step(rollout, scored, False), settings)
+    step = Step(rollout, scored, stale=False)
+    batch, _ = prepare(policy.model, policy.model, state.value, 0.0, step, settings)
     assert batch.advantages_BT.abs().max() < 1e-5
     values = batch.values_BT[rollout.mask_BT]
     assert torch.allclose(values, torch.full_like(values, 2.0)), "all integrity is to be expected"
