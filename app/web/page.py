@@ -64,7 +64,7 @@ def build_page(
                 said += " Or [judge pictures in pairs](vote/)."
             gr.Markdown(f"# DiffChat\n{said}")
             dark = gr.Button("Dark / light", size="sm", min_width=90, scale=0)
-        with gr.Row(equal_height=False):
+        with gr.Row(equal_height=False, elem_classes="sides"):
             with gr.Column(scale=5, min_width=320):
                 parts |= _chat_column(chat)
             with gr.Column(scale=6, min_width=320):

@@ -325,6 +325,9 @@ def test_on_a_phone_everything_fits_the_width(chromium, app):
         box = person.page.locator(button).bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 390
+    person.page.evaluate("window.scrollTo(0, 0)")
+    tops = [person.page.locator(part).bounding_box()["y"] for part in ("#picture", "#message")]
+    assert tops[0] < tops[1] < 844, "the picture comes first, and the next words fit below it"
     person.keeps("phone")
     context.close()
 
