@@ -195,10 +195,12 @@ class _Run:
         return None if request is None else _job(request)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self.under_way.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
             self._stop(error)  # a full disk, say: nothing more may be bought
-        self._dispatch()
+        if error is not None or task in self.under_way:  # it did not come to its own last lines
+            self.under_way.discard(task)
+            self._dispatch()
 
     def _stop(self, trouble: BaseException) -> None:
         self.stopping, self.trouble = True, self.trouble or trouble
@@ -224,6 +226,10 @@ class _Run:
         self.throttle.note(verdict.overloaded)
         self._judge_endpoint(verdict)
         self._after(job, verdict)
+        # Here and not in a callback: the next request leaves before the other answers of a burst
+        # are read.
+        self.under_way -= {asyncio.current_task()}
+        self._dispatch()
 
     async def _send(self, job: _Job) -> Verdict:
         """One request; every way in which it can go wrong becomes a verdict."""
