@@ -10,7 +10,7 @@ from typing import Any
 
 from app.console import console, note, print_json, print_rows, progress_bars
 from app.running import run_flow
-from models.train.card import fifths, figures
+from models.train.card import fifths, figures, rise
 from models.train.distributed import is_main, processes
 from schemas.settings import home, load_settings
 
@@ -60,6 +60,7 @@ def show(result: dict[str, Any]) -> None:
     if not result["new"]:
         note(f"Nothing to do: model {result['model_id'][:12]} was trained with these settings.")
     print_rows(("on-policy mean", "first fifth of the steps", "last fifth"), fifths(metrics))
+    console.print(rise(metrics))
     print_rows(
         ("test split", "before", "trained", "before, hard", "trained, hard"), figures(metrics)
     )

@@ -1,6 +1,7 @@
 """The card of a trained model: README.md in its folder, as the hub shows it."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -118,13 +119,25 @@ def fifths(metrics: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     return [(term, *(metrics[term + end] for end in ends)) for term in terms]
 
 
+def rise(metrics: Mapping[str, Any]) -> str:
+    """How much the reward rose from the first fifth to the last, in a sentence; "" if unknown."""
+    ends = ("first_fifth", "last_fifth")
+    if not all(f"reward_error_{end}" in metrics for end in ends):
+        return ""
+    first, last = (metrics[f"reward_{end}"] for end in ends)
+    error = math.hypot(*(metrics[f"reward_error_{end}"] for end in ends))
+    moved = "rose" if last >= first else "fell"
+    size = f"{abs(last - first) / error:.1f} standard errors" if error > 0 else "without any noise"
+    return f"The reward {moved} by {abs(last - first):.2f}, {size} of the difference."
+
+
 def learning(metrics: Mapping[str, Any]) -> str:
     """`fifths` in Markdown; nothing for a model that did not learn from rewards."""
     rows = "".join(f"| {term} | {a:.3f} | {b:.3f} |\n" for term, a, b in fifths(metrics))
     if not rows:
         return ""
     head = "\nOn-policy means over steps of the training:\n\n| | first fifth | last fifth |\n"
-    return f"{head}| --- | --- | --- |\n{rows}"
+    return f"{head}| --- | --- | --- |\n{rows}\n{rise(metrics)}\n"
 
 
 def _left_out(metrics: Mapping[str, Any]) -> str:
