@@ -9,7 +9,7 @@ export DO_NOT_TRACK ?= 1
 .PHONY: help setup demo demo-small test test-slow check bench bench-embedded instructpe-v0 rl-study embedded-models up down clean
 
 help: ## what can be run
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
 
 setup: .venv/.ready ## the virtual environment, with pinned dependencies
 

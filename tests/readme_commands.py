@@ -58,7 +58,7 @@ def command_problem(line: str) -> str | None:
 
 
 def make_problem(targets: list[str]) -> str | None:
-    known = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    known = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     missing = [t for t in targets if t not in known]
     return f"no make target {missing}" if missing else None
 
