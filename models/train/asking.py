@@ -8,6 +8,7 @@ instructions hardly differ: where a policy says the same thing every time, pictu
 Leaves out answering (`experience`).
 """
 
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,6 +18,8 @@ import torch
 from models.train.rollout import Question
 from schemas.errors import TrainingError
 from schemas.training import RlSettings
+
+log = logging.getLogger(__name__)
 
 
 class Pool(NamedTuple):
@@ -30,7 +33,7 @@ class Asker:
     """`ranks`: processes that share a step, each with `settings.prompts` questions."""
 
     def __init__(self, questions: Sequence[Question], settings: RlSettings, ranks: int = 1):
-        """Raises TrainingError if there are no questions, or none of a kind that has a share."""
+        """Raises TrainingError if there are no questions."""
         if not questions:
             raise TrainingError(
                 "There is nothing to train on: the dataset version has no rows in its train split."
@@ -54,17 +57,20 @@ class Asker:
 
 
 def _pools(questions: Sequence[Question], settings: RlSettings, count: int) -> list[Pool]:
-    """A pool for each kind with a share, rounded down to whole questions, and one for the rest."""
+    """A pool for each kind with a share, rounded down to whole questions, and one for the rest.
+
+    Where there is no question of a kind, the rest get its share: small versions lack some kinds.
+    """
     shares = settings.kind_shares
     found = []
     for kind, share in shares.items():
         its = tuple(question for question in questions if question.edit_kind == kind)
-        if not its:
-            raise TrainingError(
-                f"rl.kind_shares asks for the kind {kind.value!r}, of which there is no row to "
-                "train on: leave it out, or add rows of that kind (rl.parquet, or a build)."
+        if its:
+            found.append(Pool(its, int(share * count)))
+        else:
+            log.warning(
+                "rl.kind_shares: there is no row of the kind %r; others are asked", kind.value
             )
-        found.append(Pool(its, int(share * count)))
     left = count - sum(pool.count for pool in found)
     others = tuple(q for q in questions if q.edit_kind not in shares) or tuple(questions)
     return [*found, Pool(others, left)] if left else found

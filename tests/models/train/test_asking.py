@@ -46,10 +46,16 @@ def test_shares_that_leave_nothing_take_the_whole_step():
     assert sorted(question.edit_kind for question in asked) == ["add"] * 2 + ["beautify"] * 2
 
 
-def test_a_kind_without_rows_is_named():
-    settings = toy.settings(kind_shares={"beautify": 0.5})
-    with pytest.raises(TrainingError, match="'beautify', of which there is no row"):
-        Asker(questions(add=3), settings)
+def test_the_share_of_a_kind_without_rows_goes_to_the_others_and_that_is_said(caplog):
+    settings = toy.settings(prompts=4, kind_shares={"beautify": 0.5})
+    asked = Asker(questions(add=3, remove=3), settings).step(0)
+    assert len(asked) == 4
+    assert "no row of the kind 'beautify'" in caplog.text
+
+
+def test_without_questions_there_is_nothing_to_ask():
+    with pytest.raises(TrainingError, match="nothing to train on"):
+        Asker([], toy.settings())
 
 
 def test_shares_beyond_a_whole_step_are_refused():
