@@ -21,6 +21,7 @@ PREFECT = [sys.executable, "-m", "prefect"]
 # Without its text-to-image weights a checkout builds without pictures.
 RENDERS = (ROOT / "models" / "embedded" / "weights" / "tis-sd").is_dir()
 SMALL = json.dumps({"collect.limit": 6, "render.enabled": RENDERS})
+LARGE = json.dumps({"collect.limit": 300, "render.enabled": RENDERS})  # minutes: to be stopped in
 
 
 def as_a_user(checkout: Path, *arguments: str) -> str:
@@ -130,18 +131,18 @@ def look_at_the_run(api: str, log: Path) -> None:
 
 def test_up_run_down(home, checkout):
     """One test, because a server takes its time to start: everything between up and down."""
-    run = ["deployment", "run", "build-instructpe/embedded", "--param", f"overrides={SMALL}"]
+    run = ["deployment", "run", "build-instructpe/embedded", "--param"]
     api = up(home, checkout)
     try:
         look_at_the_stack(api)
         # What this build publishes would start a training on the same worker.
         as_a_user(checkout, "deployment", "delete", "retrain/embedded-on-publish")
-        as_a_user(checkout, *run)
+        as_a_user(checkout, *run, f"overrides={SMALL}")
         look_at_the_run(api, home / "prefect" / "worker.log")
         assert {run["expected_start_time"][11:16] for run in nightly_runs(api)} == {"03:00"}
         assert up(home, checkout) == api  # again: the same server, the same worker
         assert len([p for p in processes_of(home) if "worker start" in p]) == 1
-        as_a_user(checkout, *run)
+        as_a_user(checkout, *run, f"overrides={LARGE}")
         wait_until_running(api)
     finally:
         down(home, checkout)
