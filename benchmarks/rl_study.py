@@ -139,7 +139,7 @@ class Study:
 
 
 def report(results: Results, study: "Study") -> str:
-    """All tables of the arms that have as many runs as the first."""
+    """All tables, of the runs there are by now."""
     beauty = np.array([q.edit_kind == "beautify" for q in study.questions])
     parts = [
         f"## Test split, {len(beauty)} cases\n\n{means(results)}",

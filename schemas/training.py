@@ -65,9 +65,7 @@ class AdmSettings(Frozen):
     choice: Literal["policy", "uniform"] = "policy"  # law of what is begun or gone on with
     most_blocked: int = Field(default=2, ge=1)  # units of a hard negative that are blocked
     least_mass: float = 0.1  # of π̃ that blocking must leave; else the unit may be said
-    plausible: float = (
-        1e-3  # least π(C) for a missing unit to be begun, unless the answer would end
-    )
+    plausible: float = 1e-3  # least π(C) to begin a missing unit, unless the answer would end
     weight_floor: float = 0.1  # of π_old/μ, for positives with a positive advantage
     weight_cap: float = 2.0
     credit: Literal["trace", "return"] = "trace"

@@ -107,16 +107,19 @@ class Actions:
     def vary(
         self, session_id: str, number: float, *controls: Any, address: str = ""
     ) -> Iterator[list[Any]]:
-        def begin(session: Session, parts: Parts, **options: Any) -> Iterator[Step | Session]:
-            return turns.variations(session, _count(number), parts, **options)
-
-        yield from self._turn(session_id, begin, controls, address)
+        yield from self._several(session_id, turns.variations, number, controls, address)
 
     def reword(
         self, session_id: str, number: float, *controls: Any, address: str = ""
     ) -> Iterator[list[Any]]:
+        yield from self._several(session_id, turns.wordings, number, controls, address)
+
+    def _several(
+        self, session_id: str, kind: Callable[..., Iterator[Step | Session]], number: float,
+        controls: tuple[Any, ...], address: str,
+    ) -> Iterator[list[Any]]:  # fmt: skip
         def begin(session: Session, parts: Parts, **options: Any) -> Iterator[Step | Session]:
-            return turns.wordings(session, _count(number), parts, **options)
+            return kind(session, _count(number), parts, **options)
 
         yield from self._turn(session_id, begin, controls, address)
 

@@ -115,8 +115,8 @@ class Vocabulary:
 class ActionSpace:
     """The action space of one off-policy row; `modify` and `advance` in turns.
 
-    `candidates` are the units a hard negative may block, the likeliest first, and `most` how many
-    at once; without any the row is positive.  `blocked` holds those that are blocked by now.
+    `candidates` are the units a hard negative may block, in order of choice, and `most` how many at
+    once; without any the row is positive.  `blocked` holds those that are blocked by now.
     """
 
     def __init__(
@@ -221,15 +221,17 @@ class ActionSpace:
         self._over |= eos in hidden and float(policy_V[eos]) >= 0.5
         begun = self._begun()
         nodes = begun or ([self._root()] if self._at_border(policy_V, hidden) else [])
-        found = {
-            token
-            for node in nodes
-            for token, child in node.children.items()
-            if child.units & self._missing
-        }
+        found = sorted(
+            {
+                token
+                for node in nodes
+                for token, child in node.children.items()
+                if child.units & self._missing
+            }
+        )
         free = begun or self._over or not self._tokens
         least = 0.0 if free else self.settings.plausible
-        return sorted(found) if policy_V[sorted(found)].sum() >= least else []
+        return found if policy_V[found].sum() >= least else []
 
     def _at_border(self, policy_V: np.ndarray, hidden: list[int]) -> bool:
         """Whether a word may begin: at the start, or where π mostly begins one (our choice).
@@ -264,8 +266,9 @@ class ActionSpace:
 
     def _choose_blocked(self, nucleus_V: np.ndarray) -> None:
         """Block units that this token may complete; release those the policy is too sure of."""
+        steps = self._steps() if self.candidates else []
         for unit in self.candidates:
-            mass = sum(float(nucleus_V[t]) for t, child in self._steps() if unit in child.ends)
+            mass = sum(float(nucleus_V[t]) for t, child in steps if unit in child.ends)
             if mass > 1 - self.settings.least_mass:
                 self.blocked -= {unit}
             elif mass > 0 and len(self.blocked) < self.most:

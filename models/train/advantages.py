@@ -47,16 +47,8 @@ def gae(
     lam: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Advantages and returns (targets of the value), both (B, T)."""
-    values_BT = values_BT * mask_BT
-    advantages_BT = torch.zeros_like(rewards_BT)
-    nothing_B = torch.zeros_like(rewards_BT[:, 0])
-    following_B = nothing_B
-    for t in reversed(range(rewards_BT.shape[1])):
-        # Beyond the last token the value is 0, since values are masked.
-        after_B = values_BT[:, t + 1] if t + 1 < rewards_BT.shape[1] else nothing_B
-        delta_B = rewards_BT[:, t] + gamma * after_B - values_BT[:, t]
-        following_B = (delta_B + gamma * lam * following_B) * mask_BT[:, t]
-        advantages_BT[:, t] = following_B
+    ones_BT = torch.ones_like(rewards_BT)
+    advantages_BT = traced(rewards_BT, values_BT, mask_BT, ones_BT, gamma, lam)
     return advantages_BT, (advantages_BT + values_BT) * mask_BT
 
 
