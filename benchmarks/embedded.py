@@ -66,16 +66,18 @@ def table(model: str, count: int, seeds: int) -> list[str]:
     from models.embedded import adherence, autoencoder
     from models.embedded.training import WEIGHTS
 
-    judge, pipeline, vae = adherence.load(), load_pipeline(WEIGHTS / model), autoencoder.load()
-    lines = [f"| {model} | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
     style = "papercut" if model == "tis-sdxl" else "classic"
+    judge, pipeline = adherence.load(style), load_pipeline(WEIGHTS / model)
+    vae = autoencoder.load()
+    lines = [f"| {model} | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name in ("plain", "with finish words", "two groups", "unseen combinations"):
         scenes = scenes_of(name, count)
+        drawn = np.stack([draw_scene(s, i, style) for i, s in enumerate(scenes)])
+        through = autoencoder.round_trip(vae, drawn)
+        lines.append(_row(f"{name}: drawn", adherence.adherence(judge, scenes, drawn)))
+        seen = adherence.adherence(judge, scenes, through)
+        lines.append(_row(f"{name}: drawn, autoencoded", seen))
         if name == "plain":
-            drawn = np.stack([draw_scene(s, i, style) for i, s in enumerate(scenes)])
-            through = autoencoder.round_trip(vae, drawn)
-            lines.append(_row("drawn", adherence.adherence(judge, scenes, drawn)))
-            lines.append(_row("drawn, autoencoded", adherence.adherence(judge, scenes, through)))
             lines.append(f"<!-- round trip {autoencoder.psnr(vae, drawn):.1f} dB -->")
         begun = time.process_time()
         prompts = prompts_of(scenes)

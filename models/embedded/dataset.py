@@ -47,9 +47,14 @@ def _mask_chunk(job: tuple[int, int, int, str]) -> np.ndarray:
     seed, start, stop, style = job
     masks = []
     for index in range(start, stop):
-        mask = object_mask(*scene_of(seed, index), style)
-        masks.append(mask.reshape(LATENT, SIZE // LATENT, LATENT, SIZE // LATENT).mean((1, 3)))
+        masks.append(mask_of(*scene_of(seed, index), style))
     return np.stack(masks)
+
+
+def mask_of(scene: Scene, layout: int, style: str = "classic") -> np.ndarray:
+    """Share of each latent cell that belongs to an object, float32 (8, 8) in [0, 1]."""
+    mask = object_mask(scene, layout, style)
+    return mask.reshape(LATENT, SIZE // LATENT, LATENT, SIZE // LATENT).mean((1, 3))
 
 
 def masks(count: int, seed: int, style: str, processes: int = 2) -> np.ndarray:

@@ -9,10 +9,10 @@ transfer model (`models.embedded.transfer`) and image editing (`models.embedded.
 
 import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -60,6 +60,7 @@ class Recipe:
 
 
 SD = Recipe()
+UNET_FILE = Path("unet") / "diffusion_pytorch_model.safetensors"  # in a pipeline folder
 
 
 def build_scheduler() -> Any:
@@ -161,20 +162,20 @@ def stratified(count: int, generator: torch.Generator) -> torch.Tensor:
     return ((spot / count).sqrt() * 1000).long().clamp_(0, 999)
 
 
-def weighted_loss(
-    networks: Networks,
-    scheduler: Any,
-    clean: torch.Tensor,
-    ids: torch.Tensor,
-    cells: torch.Tensor,
-    generator: torch.Generator,
-    condition: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Mean v-prediction loss of a batch.
+class Batch(NamedTuple):
+    """What one optimiser step sees, on the training's device."""
 
-    `clean` (B, 24, 8, 8) scaled latents, `ids` (B, T), `cells` (B, 1, 8, 8) loss weights,
-    `condition` (B, C, 8, 8) latents to concatenate (editing models).
-    """
+    clean: torch.Tensor  # (B, 24, 8, 8) scaled latents
+    ids: torch.Tensor  # (B, T) token ids
+    cells: torch.Tensor  # (B, 1, 8, 8) loss weights
+    condition: torch.Tensor | None = None  # (B, 24, 8, 8) latents shown beside the noisy ones
+
+
+def weighted_loss(
+    networks: Networks, scheduler: Any, batch: Batch, generator: torch.Generator
+) -> torch.Tensor:
+    """Mean v-prediction loss of a batch."""
+    clean = batch.clean
     steps = stratified(len(clean), generator).to(clean.device)
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
     noisy = scheduler.add_noise(clean, noise, steps)
@@ -182,15 +183,13 @@ def weighted_loss(
     alpha = scheduler.alphas_cumprod.to(clean.device)[steps]
     snr = alpha / (1 - alpha)
     weight = (5 / (snr + 1)).clamp(max=1)[:, None, None, None]
-    given = noisy if condition is None else torch.cat([noisy, condition], dim=1)
-    error = functional.mse_loss(networks(given, steps, ids), target, reduction="none")
-    return (error * weight * cells).mean() / cells.mean()
+    given = noisy if batch.condition is None else torch.cat([noisy, batch.condition], dim=1)
+    error = functional.mse_loss(networks(given, steps, batch.ids), target, reduction="none")
+    return (error * weight * batch.cells).mean() / batch.cells.mean()
 
 
-def _batches(
-    recipe: Recipe, tokenizer: Any, start: int, rank: int, ranks: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """This rank's share of (latents, token ids, cell weights) from batch `start` on."""
+def _batches(recipe: Recipe, tokenizer: Any, start: int, rank: int, ranks: int) -> Iterator[Batch]:
+    """This rank's share of the batches from number `start` on."""
     clean = autoencoder.latents(recipe.pictures, recipe.seed, recipe.style)
     cells = 1 + recipe.object_weight * masks(recipe.pictures, recipe.seed, recipe.style)
     scenes = [scene_of(recipe.seed, index)[0] for index in range(recipe.pictures)]
@@ -207,7 +206,7 @@ def _batches(
         chosen = chosen[rank::ranks]
         generator = random.Random((recipe.seed * 7_919 + step) * ranks + rank)
         captions = _captions([scenes[i] for i in chosen], generator, recipe.caption_dropout)
-        yield (
+        yield Batch(
             torch.from_numpy(clean[chosen]).float().to(device()),
             tokens(tokenizer, captions).to(device()),
             torch.from_numpy(cells[chosen])[:, None].to(device()),
@@ -220,8 +219,7 @@ def _captions(scenes: list[Any], generator: random.Random, dropout: float) -> li
 
 def from_shipped(networks: Networks, folder: Path) -> bool:
     """Start from the shipped weights of `folder`; False if it has none."""
-    unet = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    found = warm_start(networks.unet, unet)
+    found = warm_start(networks.unet, folder / UNET_FILE)
     for name in ("text_encoder", "text_encoder_2"):
         if found and hasattr(networks, name):
             warm_start(getattr(networks, name), folder / name / "model.safetensors")
@@ -232,15 +230,44 @@ def train(steps: int | None = None, *, recipe: Recipe = SD, warm: bool = False) 
     """Train or go on training; returns the pipeline folder.
 
     With `warm`, a run without a checkpoint starts from the shipped weights.
-
-    The folder is written anew every `export_every` steps from the moving average, so that there is
-    something to render with while training goes on.
     """
-    steps = steps or recipe.steps
     torch.manual_seed(recipe.seed)
     rank, ranks = join_ranks()
-    log = Log(recipe.name)
     networks = Networks(recipe).to(device())
+
+    def begin() -> dict[str, float]:
+        if warm and from_shipped(networks, WEIGHTS / recipe.name):
+            return {}
+        known = teach(
+            networks.encode, networks.text_parameters(), networks.tokenizer,
+            steps=recipe.text_steps, seed=recipe.seed * ranks + rank, batch=64 // ranks,
+        )  # fmt: skip
+        return {"facts_right": known}
+
+    def samples(step: int) -> Iterator[Batch]:
+        return _batches(recipe, networks.tokenizer, step, rank, ranks)
+
+    return fit(networks, recipe, steps or recipe.steps, begin=begin, samples=samples)
+
+
+def fit(
+    networks: Networks,
+    recipe: Recipe,
+    steps: int,
+    *,
+    begin: Callable[[], dict[str, float]],
+    samples: Callable[[int], Iterator[Batch]],
+    pipeline_class: str | None = None,
+) -> Path:
+    """The training loop of all three kinds of model; returns the pipeline folder.
+
+    A run without a checkpoint calls `begin`, which sets the first weights and returns what to log
+    of them; `samples(step)` yields this rank's batches from that step on.  The folder is written
+    anew every `export_every` steps from the moving average, so that there is something to render
+    with while training goes on.
+    """
+    rank, ranks = join_ranks()
+    log = Log(recipe.name)
     networks.unet.to(memory_format=torch.channels_last)  # a tenth faster on a CPU
     scheduler = build_scheduler()
     optimiser = torch.optim.AdamW(
@@ -249,25 +276,19 @@ def train(steps: int | None = None, *, recipe: Recipe = SD, warm: bool = False) 
     average = Average(networks.parameters(), 0.997)
     path = home() / "checkpoints" / f"{recipe.name}.pt"
     step = resume(path, networks, optimiser, average)
-    if not path.exists() and warm and from_shipped(networks, WEIGHTS / recipe.name):
+    if not path.exists():
+        log(step=0, **begin())
         average = Average(networks.parameters(), average.decay)
-    elif not path.exists():
-        known = teach(
-            networks.encode, networks.text_parameters(), networks.tokenizer,
-            steps=recipe.text_steps, seed=recipe.seed * ranks + rank, batch=64 // ranks,
-        )  # fmt: skip
-        average = Average(networks.parameters(), average.decay)
-        log(step=0, facts_right=known)
         if rank == 0:
             _checkpoint(path, 0, networks, optimiser, average)
     losses: list[float] = []
-    for clean, ids, cells in _batches(recipe, networks.tokenizer, step, rank, ranks):
+    for batch in samples(step):
         if step >= steps:
             break
         generator = torch.Generator().manual_seed((recipe.seed * 100_003 + step) * ranks + rank)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, steps, recipe.peak, warmup=100, decay=recipe.decay)
-        loss = weighted_loss(networks, scheduler, clean, ids, cells, generator)
+        loss = weighted_loss(networks, scheduler, batch, generator)
         optimise(loss, networks, optimiser)
         average.update(step)
         losses.append(float(loss.detach()))
@@ -279,10 +300,12 @@ def train(steps: int | None = None, *, recipe: Recipe = SD, warm: bool = False) 
             _checkpoint(path, step, networks, optimiser, average)
         if rank == 0 and step % recipe.export_every == 0:
             average.swap()
-            export(networks, recipe)
+            export(networks, recipe, pipeline_class)
             average.swap()
     average.swap()
-    return export(networks, recipe) if rank == 0 else WEIGHTS / recipe.name
+    if rank == 0:
+        export(networks, recipe, pipeline_class)
+    return WEIGHTS / recipe.name
 
 
 def _checkpoint(

@@ -10,12 +10,9 @@ from pathlib import Path
 from models.embedded import diffusion
 from models.embedded.diffusion import SD
 
-SDXL = replace(
-    SD, name="tis-sdxl", xl=True, style="papercut", seed=3, pictures=12_000, steps=2_000,
-    channels=(96, 160),
-)  # fmt: skip
+SDXL = replace(SD, name="tis-sdxl", xl=True, style="papercut", seed=3, channels=(96, 160))
 
 
-def train(steps: int | None = None) -> Path:
+def train(steps: int | None = None, *, warm: bool = False) -> Path:
     """Train or go on training; returns the folder of the pipeline."""
-    return diffusion.train(steps, recipe=SDXL)
+    return diffusion.train(steps, recipe=SDXL, warm=warm)

@@ -9,6 +9,7 @@ import torch
 
 from models.embedded import autoencoder, diffusion, editing, training, transfer
 from models.embedded.dataset import batches
+from schemas.errors import ModelError
 
 
 def test_learning_rate_rises_stays_and_falls() -> None:
@@ -40,6 +41,32 @@ def test_timesteps_cover_the_range_and_prefer_high_noise() -> None:
     steps = diffusion.stratified(100, torch.Generator().manual_seed(0))
     assert 0 <= int(steps.min()) < 150 < 950 < int(steps.max()) < 1000
     assert 640 < float(steps.float().mean()) < 690
+
+
+def test_edits_depend_on_the_seed_alone_and_show_one_instruction() -> None:
+    edits = editing.edits_of(5, 12)
+    assert edits == editing.edits_of(5, 20)[:12] != editing.edits_of(6, 12)
+    assert all(edit.earlier is None and edit.instruction for edit, _ in edits)
+
+
+def test_an_editing_model_starts_as_the_text_to_image_model_it_is_made_of() -> None:
+    recipe = dataclasses.replace(editing.IP2P, channels=diffusion.SD.channels)
+    first = diffusion.Networks(diffusion.SD).eval()
+    assert diffusion.from_shipped(first, diffusion.WEIGHTS / "tis-sd")
+    wide = diffusion.Networks(recipe, in_channels=2 * autoencoder.LATENT_CHANNELS).eval()
+    editing.widen(wide, diffusion.WEIGHTS / "tis-sd")
+    noisy, condition = torch.randn(2, 2, autoencoder.LATENT_CHANNELS, 8, 8)
+    ids = torch.tensor([[1, 2, 3]] * 2)
+    with torch.no_grad():
+        alone = first(noisy, torch.tensor([5, 900]), ids)
+        beside = wide(torch.cat([noisy, condition], dim=1), torch.tensor([5, 900]), ids)
+    assert torch.allclose(alone, beside, atol=1e-5)
+
+
+def test_an_editing_model_without_a_start_says_what_to_run(tmp_path: Path) -> None:
+    networks = diffusion.Networks(editing.IP2P, in_channels=2 * autoencoder.LATENT_CHANNELS)
+    with pytest.raises(ModelError, match=r"models\.embedded sd"):
+        editing.widen(networks, tmp_path)
 
 
 @pytest.mark.slow
