@@ -23,7 +23,7 @@ from app.parts import Workshop
 from app.pictures import file_name, with_metadata
 from app.session import Session, Turn
 from app.store import ChatStore
-from app.turns import Parts, Step
+from app.turns import Parts, Step, Watch
 from schemas.errors import Cancelled, ChatError, DiffChatError
 from schemas.settings import Settings, home
 
@@ -162,7 +162,7 @@ class Terminal:
             def on_step(done: int, of: int) -> None:
                 status.update(f"drawing, step {done} of {of}")
 
-            for step in begin(parts, on_step=on_step):
+            for step in begin(parts, watch=Watch(on_step)):
                 if isinstance(step, Session):
                     self._keep(step)
                 else:

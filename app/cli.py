@@ -102,7 +102,7 @@ def rl(
     as_json: Json = False,
 ) -> None:
     """Reinforcement learning of the student from the pictures of what it writes."""
-    from app.reinforce import run_rl
+    from app.train import run_rl
 
     run_rl(profile, _changes(override), parent, as_json)
 

@@ -13,8 +13,7 @@ from typing import Any
 from app.build import run_build
 from app.console import console
 from app.evaluation import demo_report
-from app.reinforce import run_rl
-from app.train import run_sft
+from app.train import run_rl, run_sft
 from models.weights import PROJECT
 from schemas.settings import load_settings
 

@@ -23,7 +23,6 @@ DRAWN_AT_MOST = 4  # answers for each other wording that is wanted: many are ali
 MAX_ANSWER = 8  # characters of an answer: at most so many times the longest prompt allowed
 
 OnStep = Callable[[int, int], None]
-Stopped = Callable[[], bool]
 
 
 class Step(NamedTuple):
@@ -59,19 +58,21 @@ class Parts(NamedTuple):
     max_instruction: int = 1_000
 
 
-def never() -> bool:
-    return False
+class Watch(NamedTuple):
+    """Who looks on: hears the steps of a drawing, and may stop the turn between any two."""
+
+    on_step: OnStep = lambda done, of: None
+    stopped: Callable[[], bool] = lambda: False
 
 
-def unheard(_done: int, _of: int) -> None:
-    return None
+NOBODY = Watch()
 
 
 def start(
-    session: Session, prompt: str, parts: Parts, on_step: OnStep = unheard, stopped: Stopped = never
+    session: Session, prompt: str, parts: Parts, watch: Watch = NOBODY
 ) -> Iterator[Step | Session]:
     """A first prompt, drawn as it is.  Raises ChatError, PromptTooLong."""
-    yield from _drawn(session, first_turn(session, prompt, parts), parts, on_step, stopped)
+    yield from _drawn(session, first_turn(session, prompt, parts), parts, watch)
 
 
 def first_turn(session: Session, prompt: str, parts: Parts) -> Turn:
@@ -91,26 +92,22 @@ def edit(
     session: Session,
     instruction: str,
     parts: Parts,
-    on_step: OnStep = unheard,
-    stopped: Stopped = never,
+    watch: Watch = NOBODY,
 ) -> Iterator[Step | Session]:
     """One instruction on the turn looked at; raises ChatError, PromptTooLong, EndpointError."""
-    yield from _rewritten(session, "edit", instruction, parts, on_step, stopped)
+    yield from _rewritten(session, "edit", instruction, parts, watch)
 
 
-def better(
-    session: Session, parts: Parts, on_step: OnStep = unheard, stopped: Stopped = never
-) -> Iterator[Step | Session]:
+def better(session: Session, parts: Parts, watch: Watch = NOBODY) -> Iterator[Step | Session]:
     """Just make it better, without an instruction."""
-    yield from _rewritten(session, "better", BETTER, parts, on_step, stopped)
+    yield from _rewritten(session, "better", BETTER, parts, watch)
 
 
 def variations(
     session: Session,
     number: int,
     parts: Parts,
-    on_step: OnStep = unheard,
-    stopped: Stopped = never,
+    watch: Watch = NOBODY,
 ) -> Iterator[Step | Session]:
     """The same words with `number` other seeds: that many turns beside each other."""
     origin = _origin(session, number)
@@ -119,7 +116,7 @@ def variations(
         turn = _turn(
             session, origin.number, "variation", "", origin.prompt, seed, parts, origin.units
         ).model_copy(update={"model": origin.model})
-        for step in _drawn(session, turn, parts, on_step, stopped):
+        for step in _drawn(session, turn, parts, watch):
             if isinstance(step, Session):
                 session = step
             yield step
@@ -129,8 +126,7 @@ def wordings(
     session: Session,
     number: int,
     parts: Parts,
-    on_step: OnStep = unheard,
-    stopped: Stopped = never,
+    watch: Watch = NOBODY,
 ) -> Iterator[Step | Session]:
     """The same instruction on the same seed in up to `number` other words: turns beside this one.
 
@@ -149,7 +145,7 @@ def wordings(
             session, origin.parent, origin.kind, origin.instruction, new.prompt, origin.seed,
             parts, new.units, new.notes,
         )  # fmt: skip
-        for step in _drawn(session, turn, parts, on_step, stopped):
+        for step in _drawn(session, turn, parts, watch):
             if isinstance(step, Session):
                 session = step
             yield step
@@ -198,7 +194,7 @@ def _origin(session: Session, number: int) -> Turn:
 
 
 def rewrite(
-    session: Session, instruction: str, parts: Parts, stopped: Stopped = never
+    session: Session, instruction: str, parts: Parts, watch: Watch = NOBODY
 ) -> Iterator[Step | Rewritten]:
     """The words of a turn without its picture: steps while it is written, last the new prompt."""
     instruction = _checked(instruction, "The instruction", parts.max_instruction, parts)
@@ -206,9 +202,10 @@ def rewrite(
     parent = session.now
     assert parent is not None  # `asked` raises without a turn
     answer = ""
+    yield Step("writing")  # a large model takes its time for the first word
     for piece in parts.rewrite(messages_of(raw, instruction, history)):
         answer += piece
-        if stopped():
+        if watch.stopped():
             raise Cancelled("Stopped: nothing was changed.")
         if len(answer) > MAX_ANSWER * parts.max_characters:
             raise ChatError(
@@ -223,11 +220,10 @@ def _rewritten(
     kind: TurnKind,
     instruction: str,
     parts: Parts,
-    on_step: OnStep,
-    stopped: Stopped,
+    watch: Watch,
 ) -> Iterator[Step | Session]:
     new = None
-    for step in rewrite(session, instruction, parts, stopped):
+    for step in rewrite(session, instruction, parts, watch):
         if isinstance(step, Step):
             yield step
         else:
@@ -244,7 +240,7 @@ def _rewritten(
         new.units,
         new.notes,
     )
-    yield from _drawn(session, turn, parts, on_step, stopped)
+    yield from _drawn(session, turn, parts, watch)
 
 
 def finished(
@@ -326,15 +322,13 @@ def _turn(
     )
 
 
-def _drawn(
-    session: Session, turn: Turn, parts: Parts, on_step: OnStep, stopped: Stopped
-) -> Iterator[Step | Session]:
+def _drawn(session: Session, turn: Turn, parts: Parts, watch: Watch) -> Iterator[Step | Session]:
     """`turn` with its picture and scores, added to the session."""
 
     def step(done: int, of: int) -> None:
-        if stopped():
+        if watch.stopped():
             raise Cancelled("Stopped: nothing was changed.")
-        on_step(done, of)
+        watch.on_step(done, of)
 
     yield Step("drawing", turn.prompt)
     found: dict[str, Any] = {}

@@ -62,9 +62,10 @@ def identity(plan: Plan, begun: ModelVersion, data: TrainingData) -> str:
     )  # fmt: skip
 
 
-def finished(lake: Warehouse, home: Path, plan: RlPlan) -> ModelVersion | None:
-    """The registered model of this plan, or None."""
-    return find_model(lake, home, plan.model_id)
+def finished(lake: Warehouse, home: Path, plan: RlPlan) -> dict[str, Any] | None:
+    """What `train` would return, where the model of this plan is registered already."""
+    known = find_model(lake, home, plan.model_id)
+    return known and known.as_result("method", "status")
 
 
 def train(lake: Warehouse, home: Path, settings: Settings, plan: RlPlan) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from schemas.errors import TrainingError
 from schemas.identity import content_id, settings_hash
 from schemas.settings import Settings
 from tasks.model_folder import WORK, alone, place
-from tasks.model_versions import ModelVersion, find_model, register_model
+from tasks.model_versions import find_model, register_model
 from tasks.plan import now
 from tasks.progress import follow, stage
 from tasks.training_data import TrainingData, training_data
@@ -68,9 +68,10 @@ def sft_plan(lake: Warehouse, settings: Settings) -> SftPlan:
     )
 
 
-def finished(lake: Warehouse, home: Path, plan: SftPlan) -> ModelVersion | None:
-    """The registered model of this plan, or None."""
-    return find_model(lake, home, plan.model_id)
+def finished(lake: Warehouse, home: Path, plan: SftPlan) -> dict[str, Any] | None:
+    """What `train` would return, where the model of this plan is registered already."""
+    known = find_model(lake, home, plan.model_id)
+    return known and known.as_result()
 
 
 def train(lake: Warehouse, home: Path, settings: Settings, plan: SftPlan) -> dict[str, Any]:

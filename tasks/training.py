@@ -1,13 +1,12 @@
-"""Prefect tasks of training: the work is in modules free of Prefect (`tasks.sft`)."""
+"""Prefect tasks of training: the work is in modules free of Prefect (`tasks.sft`, `tasks.rl`)."""
 
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 
-from tasks import rl
+from tasks import rl, sft
 from tasks.plan import Run, lake_of
-from tasks.sft import finished, sft_plan, train
 
 
 @task(name="train-sft", persist_result=False)
@@ -17,11 +16,9 @@ def train_student(run: Run) -> dict[str, Any]:
     A model that is there already is not trained again.
     """
     lake, home = lake_of(run), Path(run.home)
-    plan = sft_plan(lake, run.settings)
-    known = finished(lake, home, plan)
-    if known is not None:
-        return known.as_result()
-    return train(lake, home, run.settings, plan) | {"new": True}
+    plan = sft.sft_plan(lake, run.settings)
+    known = sft.finished(lake, home, plan)
+    return known or sft.train(lake, home, run.settings, plan) | {"new": True}
 
 
 @task(name="reinforce", persist_result=False)
@@ -33,6 +30,4 @@ def reinforce(run: Run, parent: str = "latest") -> dict[str, Any]:
     lake, home = lake_of(run), Path(run.home)
     plan = rl.rl_plan(lake, home, run.settings, parent)
     known = rl.finished(lake, home, plan)
-    if known is not None:
-        return known.as_result("method", "status")
-    return rl.train(lake, home, run.settings, plan) | {"new": True}
+    return known or rl.train(lake, home, run.settings, plan) | {"new": True}

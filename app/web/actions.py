@@ -21,7 +21,7 @@ from app.from_image import describe_upload
 from app.parts import Workshop
 from app.pictures import file_name, with_metadata
 from app.session import Session
-from app.turns import Parts, Step
+from app.turns import Parts, Step, Watch
 from app.web import views
 from app.web.beside import beside
 from app.web.limits import Line, RateLimit, Turns
@@ -204,7 +204,7 @@ class Actions:
 
         parts = self.workshop.parts(wishes.model, wishes.tis_model)
         stopped = partial(self.under_way.stopped, session.session_id)
-        for step in begin(session, parts, on_step=on_step, stopped=stopped):
+        for step in begin(session, parts, watch=Watch(on_step, stopped)):
             drawn.clear()
             if isinstance(step, Session):
                 known = len(session.turns)

@@ -169,17 +169,8 @@ class _Run:
 
     def _dispatch(self) -> None:
         """Send as much as may be under way; notice when there is nothing left to do."""
-        while not self.stopping and len(self.under_way) < self.throttle.limit:
-            job = self._next()
-            if job is None:
-                break
-            reserved = job.reservation()
-            if not self.budget.reserve(*reserved):
-                self.again.appendleft(job)
-                # What is under way may come back cheaper than feared, and make room.
-                self.stopping = not self.under_way
-                break
-            task = asyncio.create_task(self._once(job, reserved))
+        while (taken := self._take()) is not None:
+            task = asyncio.create_task(self._work(*taken))
             self.under_way.add(task)
             task.add_done_callback(self._done)
         if self.under_way or (self.delayed and not self.stopping):
@@ -187,6 +178,25 @@ class _Run:
         if self.stopping and self.trouble is None:
             self.summary.not_sent = len(self.again) + self.delayed + sum(1 for _ in self.fresh)
         self.finished.set()
+
+    def _take(self, own: int = 0) -> tuple[_Job, tuple[int, int]] | None:
+        """The next job and what it reserves; None if nothing more may be under way now.
+
+        `own` slots are the caller's, and empty.
+        """
+        under_way = len(self.under_way) - own
+        if self.stopping or under_way >= self.throttle.limit:
+            return None
+        job = self._next()
+        if job is None:
+            return None
+        reserved = job.reservation()
+        if not self.budget.reserve(*reserved):
+            self.again.appendleft(job)
+            # What is under way may come back cheaper than feared, and make room.
+            self.stopping = under_way == 0
+            return None
+        return job, reserved
 
     def _next(self) -> _Job | None:
         if self.again:
@@ -198,12 +208,23 @@ class _Run:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._stop(error)  # a full disk, say: nothing more may be bought
-        if error is not None or task in self.under_way:  # it did not come to its own last lines
-            self.under_way.discard(task)
-            self._dispatch()
+        self.under_way.discard(task)
+        self._dispatch()
 
     def _stop(self, trouble: BaseException) -> None:
         self.stopping, self.trouble = True, self.trouble or trouble
+
+    async def _work(self, job: _Job, reserved: tuple[int, int]) -> None:
+        """A slot: one attempt after the other, for as long as there are any for it.
+
+        The next request leaves before the other answers of a burst are read.
+        """
+        taken: tuple[_Job, tuple[int, int]] | None = (job, reserved)
+        while taken is not None:
+            await self._once(*taken)
+            taken = self._take(own=1)
+            if taken is not None and len(self.under_way) < self.throttle.limit:
+                self._dispatch()  # the throttle has grown
 
     async def _once(self, job: _Job, reserved: tuple[int, int]) -> None:
         """One attempt, from the slot that it holds to the row that it leaves."""
@@ -226,10 +247,6 @@ class _Run:
         self.throttle.note(verdict.overloaded)
         self._judge_endpoint(verdict)
         self._after(job, verdict)
-        # Here and not in a callback: the next request leaves before the other answers of a burst
-        # are read.
-        self.under_way -= {asyncio.current_task()}
-        self._dispatch()
 
     async def _send(self, job: _Job) -> Verdict:
         """One request; every way in which it can go wrong becomes a verdict."""

@@ -19,7 +19,7 @@ from models.train.rollout import Question
 from schemas.errors import TrainingError
 from schemas.training import RlSettings
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 class Pool(NamedTuple):
@@ -68,7 +68,7 @@ def _pools(questions: Sequence[Question], settings: RlSettings, count: int) -> l
         if its:
             found.append(Pool(its, int(share * count)))
         else:
-            log.warning(
+            LOG.warning(
                 "rl.kind_shares: there is no row of the kind %r; others are asked", kind.value
             )
     left = count - sum(pool.count for pool in found)

@@ -84,7 +84,7 @@ def prepare(
     advantages_BT = adv.whiten(advantages_BT, mask_BT, on_policy_B, settings.advantage_limit)
     positive_B = torch.tensor([kind == POSITIVE for kind in rollout.kinds])
     weights_BT = losses.importance_weights(
-        old_BT, rollout.behaviour_BT, advantages_BT, on_policy_B, positive_B, settings.adm
+        ratios_BT, advantages_BT, on_policy_B, positive_B, settings.adm
     )
     off = mask_BT & ~on_policy_B[:, None]
     at_floor = (weights_BT <= settings.adm.weight_floor) & off

@@ -11,22 +11,20 @@ from schemas.training import AdmSettings
 
 
 def importance_weights(
-    old_BT: torch.Tensor,
-    behaviour_BT: torch.Tensor,
+    ratios_BT: torch.Tensor,
     advantages_BT: torch.Tensor,
     on_policy_B: torch.Tensor,
     positive_B: torch.Tensor,
     adm: AdmSettings,
 ) -> torch.Tensor:
-    """w = clip(π_old/μ, w_min, w_max), detached, (B, T); 1 for on-policy rows.
+    """w = clip(π_old/μ, w_min, w_max), detached, (B, T), of the ratios; 1 for on-policy rows.
 
     w_min is `adm.weight_floor` for positives with A > 0 and 0 otherwise: what ADM made the policy
     say has next to no probability under it, and an unbounded-below weight would unlearn nothing
     and learn nothing from it (our choice; a plain ratio to μ gives hard negatives no gradient).
     """
     floor_BT = adm.weight_floor * (positive_B[:, None] & (advantages_BT > 0))
-    ratio_BT = (old_BT - behaviour_BT).exp()
-    weights_BT = torch.maximum(ratio_BT, floor_BT).clamp(max=adm.weight_cap)
+    weights_BT = torch.maximum(ratios_BT, floor_BT).clamp(max=adm.weight_cap)
     return torch.where(on_policy_B[:, None], torch.ones_like(weights_BT), weights_BT).detach()
 
 

@@ -14,16 +14,17 @@ def of_answers(scored: Sequence[Scored]) -> dict[str, float]:
     if not scored:
         return {}
     known = [row for row in scored if not row.too_long]
-    terms = {
-        "reward": _mean([row.total for row in scored]),
-        "integrity": _mean([row.integrity for row in scored]),
-        "tokens": _mean([row.tokens for row in scored]),
-        "length_penalty": _mean([row.length_penalty for row in scored]),
-        "too_long": _mean([row.too_long for row in scored]),
-        "aesthetic_gain": _mean([row.gains[0] for row in known]),
-        "preference_gain": _mean([row.gains[1] for row in known]),
-    }
-    return {name: number for name, number in terms.items() if number is not None}
+    return _known_only(
+        {
+            "reward": _mean([row.total for row in scored]),
+            "integrity": _mean([row.integrity for row in scored]),
+            "tokens": _mean([row.tokens for row in scored]),
+            "length_penalty": _mean([row.length_penalty for row in scored]),
+            "too_long": _mean([row.too_long for row in scored]),
+            "aesthetic_gain": _mean([row.gains[0] for row in known]),
+            "preference_gain": _mean([row.gains[1] for row in known]),
+        }
+    )
 
 
 def summary(rollout: Rollout, scored: Sequence[Scored]) -> dict[str, float]:
@@ -36,14 +37,14 @@ def summary(rollout: Rollout, scored: Sequence[Scored]) -> dict[str, float]:
         f"reward_{kind}": _mean([row.total for row in rows(kind)])
         for kind in (POSITIVE, HARD_NEGATIVE)
     }
-    return (
-        of_answers(rows(ON_POLICY))
-        | {name: number for name, number in others.items() if number is not None}
-        | {
-            "unfinished": 1 - float(rollout.finished_B.float().mean()),
-            "rows": float(len(rollout)),
-        }
-    )
+    unfinished = 1 - float(rollout.finished_B.float().mean())
+    found = of_answers(rows(ON_POLICY)) | _known_only(others)
+    return found | {"unfinished": unfinished, "rows": float(len(rollout))}
+
+
+def _known_only(terms: dict[str, float | None]) -> dict[str, float]:
+    """Without the means of nothing."""
+    return {name: number for name, number in terms.items() if number is not None}
 
 
 def _mean(numbers: Sequence[float]) -> float | None:

@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from app import prefect_stack
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = [
@@ -53,6 +56,27 @@ class Diffchat:
         return self.json("sql", query, *words)["rows"]
 
 
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory) -> str:
+    """One Prefect server for all commands, each of which would start its own: 7 s of CPU.
+
+    Servers of their own are tested in `tests/flows/test_deployment.py`.
+    """
+    port = prefect_stack._free_port(0)
+    api = f"http://127.0.0.1:{port}/api"
+    server, log = prefect_stack._start_temporary(tmp_path_factory.mktemp("prefect"), port)
+    prefect_stack._wait_healthy(api, log, lambda: server.poll() is None)
+    return api
+
+
+@pytest.fixture(scope="module")
+def shared_prefect(prefect_api) -> Iterator[None]:
+    """The commands of this module use that server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_API_URL", prefect_api)
+        yield
+
+
 @pytest.fixture
 def prompts_file(tmp_path) -> Path:
     path = tmp_path / "prompts.txt"
@@ -61,7 +85,7 @@ def prompts_file(tmp_path) -> Path:
 
 
 @pytest.fixture
-def diffchat(home, tmp_path, prompts_file) -> Diffchat:
+def diffchat(home, tmp_path, prompts_file, shared_prefect) -> Diffchat:
     """The embedded profile with eight prompts, so that a build takes seconds."""
     text = (ROOT / "profiles" / "embedded.toml").read_text()
     head, _, rest = text.partition("sources = [")

@@ -17,7 +17,7 @@ WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory, shared_prefect) -> Path:
     return tmp_path_factory.mktemp("evaluated")
 
 

@@ -54,6 +54,7 @@ class _Answers(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         server: FakeEndpoint = self.server  # type: ignore[assignment]
         server.asked.append(body)
+        server.may_answer.wait()
         status, said = server.fails or (200, None)
         if body.get("stream") and not server.streams:
             status, said = 400, {"error": {"message": "This server does not stream."}}
@@ -82,11 +83,16 @@ class _Answers(BaseHTTPRequestHandler):
 
 
 class FakeEndpoint(ThreadingHTTPServer):
-    """`base_url`; `asked`: the bodies so far; `fails`: (status, body) to answer instead."""
+    """`base_url`; `asked`: the bodies so far; `fails`: (status, body) to answer instead.
+
+    While `may_answer` is cleared, whoever asks waits.
+    """
 
     def __init__(self, streams: bool = True):
         super().__init__(("127.0.0.1", 0), _Answers)
         self.streams, self.fails, self.asked = streams, None, []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self.base_url = f"http://127.0.0.1:{self.server_port}/v1"
 
 

@@ -208,6 +208,21 @@ def test_a_reload_while_it_draws_finds_the_turn(person, slow):
     assert person.picture
 
 
+def test_a_reload_while_it_writes_finds_the_turn(person, app):
+    person.comes()
+    person.says("a red car", "Turn 1 of 1")
+    app.endpoint.may_answer.clear()
+    try:
+        person.says("make it blue")
+        person.reads("Writing the prompt")
+        person.page.reload()
+        person.reads("still being made")
+    finally:
+        app.endpoint.may_answer.set()
+    person.reads("Turn 2 of 2")
+    assert person.prompt == "a blue car"
+
+
 def test_a_page_that_is_closed_holds_nobody_up(person, chromium, slow):
     gone = Person(chromium.new_context().new_page(), slow.url)
     gone.comes()

@@ -3,7 +3,7 @@
 import pytest
 
 from app.session import Session
-from app.turns import better, edit, start, variations, wordings
+from app.turns import Watch, better, edit, start, variations, wordings
 from schemas.errors import Cancelled, ChatError, EndpointError, PromptTooLong
 
 
@@ -30,7 +30,7 @@ def test_the_rewrite_is_heard_while_it_is_written(begun, parts):
     parts = parts._replace(rewrite=lambda _: iter(["a blue ", "car ", "at night"]))
     heard = [step.text for step in edit(begun, "make it blue", parts)
              if not isinstance(step, Session) and step.stage == "writing"]  # fmt: skip
-    assert heard == ["a blue ", "a blue car ", "a blue car at night"]
+    assert heard == ["", "a blue ", "a blue car ", "a blue car at night"]
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ def test_a_closed_endpoint_is_said_and_the_session_survives(begun, talk, parts):
 
 def test_stop_ends_writing_and_drawing_and_changes_nothing(begun, parts):
     with pytest.raises(Cancelled):
-        list(edit(begun, "make it blue", parts, stopped=lambda: True))
+        list(edit(begun, "make it blue", parts, Watch(stopped=lambda: True)))
     with pytest.raises(Cancelled):
-        list(variations(begun, 2, parts, stopped=lambda: True))
+        list(variations(begun, 2, parts, Watch(stopped=lambda: True)))
 
 
 def test_other_words_are_branches_on_the_same_seed_and_each_is_new(begun, talk):

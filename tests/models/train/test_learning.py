@@ -148,7 +148,7 @@ def test_importance_weights_are_cut_by_kind_of_row_and_sign_of_the_advantage():
     advantages = torch.tensor([[1.0, -1.0], [1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
     on_policy = torch.tensor([True, False, False, False])
     positive = torch.tensor([False, True, True, False])
-    found = losses.importance_weights(old, behaviour, advantages, on_policy, positive, adm)
+    found = losses.importance_weights((old - behaviour).exp(), advantages, on_policy, positive, adm)
     expected = [
         [1.0, 1.0],  # on-policy
         [0.1, 2.0],  # at the floor; at the cap
