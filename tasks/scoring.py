@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import pyarrow as pa
@@ -19,11 +19,11 @@ from tasks.progress import stage
 from tasks.shards import Row, until_done
 from warehouse import Warehouse
 
-BATCH = 256  # images held in memory at once; the scorer cuts them to its own batch
+IMAGES = 256  # held in memory at once; the scorer cuts them to its own batch
 DECIMALS = 4  # an image rendered in another batch may differ by 1/255: rounded before stored
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)  # all of a profile: they take turns
 def loaded_scorer(settings: str) -> Scorer:
     """A scorer of this process, kept between shards."""
     return load_scorer(ScorerSettings.model_validate_json(settings))
@@ -44,35 +44,50 @@ def score_rows(
     lake: Warehouse, settings: Sequence[ScorerSettings], scorers: Sequence[ScorerIdentity],
     rows: list[Row], advance: Callable[[int], None] | None = None,
 ) -> list[Row]:  # fmt: skip
-    """Score (render_id, image_sha256, scorer_id, intent, attempt), whoever asks, scorer by scorer.
+    """Score (render_id, image_sha256, scorer_id, intent, attempt), whoever asks.
 
-    `settings` are those of `scorers`, in their order.  Commits once; returns rows of `scores`.
+    `settings` are those of `scorers`, in their order.  An image is read once for all scorers and
+    intents.  Commits once; returns rows of `scores`.
     """
-    records = []
-    for identity, chosen in zip(scorers, settings, strict=True):
-        asked = [row for row in rows if row["scorer_id"] == identity.scorer_id]
-        for start in range(0, len(asked), BATCH):
-            batch = asked[start : start + BATCH]
-            records += score_batch(lake, loaded_scorer(chosen.model_dump_json()), batch)
+    records, by_image = [], dict[str, list[Row]]()
+    for row in rows:
+        by_image.setdefault(row["image_sha256"], []).append(row)
+    names = list(by_image)
+    for start in range(0, len(names), IMAGES):
+        images = {name: opened(lake, name) for name in names[start : start + IMAGES]}
+        here = [row for name in images for row in by_image[name]]
+        for identity, chosen in zip(scorers, settings, strict=True):
+            asked = [row for row in here if row["scorer_id"] == identity.scorer_id]
+            if asked:
+                records += score_batch(loaded_scorer(chosen.model_dump_json()), asked, images)
             if advance is not None:
-                advance(len(batch))
+                advance(len(asked))
     lake.append("scores", pa.Table.from_pylist(records, schema=SCORES))
     return records
 
 
-def score_batch(lake: Warehouse, scorer: Scorer, batch: list[Row]) -> list[Row]:
+def opened(lake: Warehouse, name: str) -> Image.Image | str:
+    """The picture in RGB, or why it cannot be read."""
+    try:
+        return Image.open(io.BytesIO(lake.images.get(name))).convert("RGB")
+    except (DiffChatError, OSError) as error:
+        return str(error)
+
+
+def score_batch(
+    scorer: Scorer, batch: list[Row], images: Mapping[str, Image.Image | str]
+) -> list[Row]:
     """Rows of `scores`; an image that cannot be read is a failed row and harms no other."""
-    failed, readable, images = [], [], []
+    failed, readable, pictures = [], [], []
     for row in batch:
-        try:
-            images.append(
-                Image.open(io.BytesIO(lake.images.get(row["image_sha256"]))).convert("RGB")
-            )
+        picture = images[row["image_sha256"]]
+        if isinstance(picture, str):
+            failed.append(record_of(row, None, picture))
+        else:
             readable.append(row)
-        except (DiffChatError, OSError) as error:
-            failed.append(record_of(row, None, str(error)))
+            pictures.append(picture)
     intents = [row["intent"] or "" for row in readable] if scorer.reads_intent else None
-    values = scorer.score(images, intents) if images else []
+    values = scorer.score(pictures, intents) if pictures else []
     return failed + [record_of(row, float(v)) for row, v in zip(readable, values, strict=True)]
 
 

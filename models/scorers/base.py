@@ -57,7 +57,9 @@ class Scorer(ABC):
         done = 0
         while done < len(images):
             some = slice(done, done + self.batch)
-            pictures = [image.convert("RGB") for image in images[some]]
+            # One object for each picture, so that a subclass can see what it has seen already.
+            rgb = {id(image): image.convert("RGB") for image in images[some]}
+            pictures = [rgb[id(image)] for image in images[some]]
             try:
                 scores[some] = self.score_batch(pictures, texts[some])
             except (RuntimeError, MemoryError) as error:

@@ -41,8 +41,12 @@ class ImageTextModel:
         """Unit vectors (n, d) of RGB pictures."""
         import torch
 
-        pixels = torch.from_numpy(self.pixels(images)).to(self.device, self.dtype)
-        return self._unit(self.model.get_image_features(pixel_values=pixels))
+        # A picture is asked several intents: it is embedded once.
+        unique = list({id(image): image for image in images}.values())
+        place = {id(image): i for i, image in enumerate(unique)}
+        pixels = torch.from_numpy(self.pixels(unique)).to(self.device, self.dtype)
+        vectors = self._unit(self.model.get_image_features(pixel_values=pixels))
+        return vectors[[place[id(image)] for image in images]]
 
     def texts(self, texts: list[str]) -> Any:
         """Unit vectors (n, d) of texts."""
