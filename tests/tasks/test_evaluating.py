@@ -19,6 +19,7 @@ from tests.models.train.miniatures import student
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SMALL = {
+    "evaluation.transfer": [],
     "tis.steps": 2, "student.max_new_tokens": 8, "evaluation.seeds": [7],
     "evaluation.resamples": 200, "evaluation.turns": 3, "evaluation.shown_conversations": 1,
 }  # fmt: skip
