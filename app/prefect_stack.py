@@ -22,10 +22,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from app.console import note
 from schemas.errors import StackError
@@ -226,13 +228,33 @@ def _stop(state: Mapping[str, Any], name: str) -> None:
     if not _alive(state, name):
         return
     group = state["processes"][name]["pid"]  # it leads a session of its own
+    family = _descendants(group)
     for sign in (signal.SIGTERM, signal.SIGKILL):
         os.killpg(group, sign)
         end = time.monotonic() + STOP_TIMEOUT_S
         while _alive(state, name) and time.monotonic() < end:
             time.sleep(0.1)
+            family |= _descendants(group)
         if not _alive(state, name):
-            return
+            break
+    _end(family)
+
+
+def _descendants(pid: int) -> set[psutil.Process]:
+    try:
+        return set(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return set()
+
+
+def _end(family: set[psutil.Process]) -> None:
+    """Flow runs lead sessions of their own: one that has just begun would outlive its worker."""
+    for stop in (psutil.Process.terminate, psutil.Process.kill):
+        _, left = psutil.wait_procs(family, timeout=0)
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                stop(process)
+        psutil.wait_procs(left, timeout=STOP_TIMEOUT_S)
 
 
 def _read_state(folder: Path) -> dict[str, Any] | None:

@@ -57,6 +57,7 @@ def words(folder: Path) -> list[str]:
         "evaluate", "--cases", str(folder / "cases.jsonl"),
         "--set", f"evaluation.methods={table}", "--set", "evaluation.seeds=[7]",
         "--set", "student.max_new_tokens=12", "--set", "evaluation.resamples=400",
+        "--set", "evaluation.transfer=[]",
     ]  # fmt: skip
 
 

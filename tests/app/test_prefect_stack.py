@@ -5,7 +5,9 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
 from app import prefect_stack
@@ -90,3 +92,23 @@ def test_a_server_that_ends_at_once_is_reported_with_its_log(home, root, monkeyp
         up(home, root)
     assert not (home / "prefect" / "stack.json").exists()
     assert not (root / "prefect.toml").exists()
+
+
+def test_what_a_stopped_process_has_started_ends_with_it(tmp_path):
+    """Also a child that leads a session of its own, as the flow runs of a worker do."""
+    said = tmp_path / "child"
+    code = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        f"open({str(said)!r}, 'w').write(str(child.pid))\n"
+        "time.sleep(600)\n"
+    )
+    leader = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    worker = {"pid": leader.pid, "born": prefect_stack._born(leader.pid)}
+    end = time.monotonic() + 60
+    while not (said.exists() and said.read_text()) and time.monotonic() < end:
+        time.sleep(0.05)
+    child = psutil.Process(int(said.read_text()))
+    prefect_stack._stop({"processes": {"worker": worker}}, "worker")
+    leader.wait(10)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
