@@ -50,7 +50,8 @@ bench: setup ## benchmarks of warehouse, build, teacher's editor and rendering (
 	@$(BIN)/python -m benchmarks.render
 
 bench-embedded: setup ## adherence, scorers and headroom of the embedded models, as tables
-	@$(BIN)/python -m benchmarks.embedded
+	@for model in tis-sd tis-sdxl; do $(BIN)/python -m benchmarks.embedded --model $$model || exit 1; done
+	@$(BIN)/python -m benchmarks.embedded_editing
 	@$(BIN)/python -m benchmarks.embedded_scorers
 	@$(BIN)/python -m benchmarks.headroom --scorer drawn renders
 

@@ -249,12 +249,12 @@ def _descendants(pid: int) -> set[psutil.Process]:
 
 def _end(family: set[psutil.Process]) -> None:
     """Flow runs lead sessions of their own: one that has just begun would outlive its worker."""
+    left = list(family)
     for stop in (psutil.Process.terminate, psutil.Process.kill):
-        _, left = psutil.wait_procs(family, timeout=0)
         for process in left:
             with suppress(psutil.NoSuchProcess):
                 stop(process)
-        psutil.wait_procs(left, timeout=STOP_TIMEOUT_S)
+        _, left = psutil.wait_procs(left, timeout=STOP_TIMEOUT_S)
 
 
 def _read_state(folder: Path) -> dict[str, Any] | None:

@@ -6,7 +6,6 @@ every process runs the training itself and the first one speaks; the flows are f
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -27,10 +26,13 @@ def run_sft(profile: str, changes: dict[str, Any], as_json: bool = False) -> dic
 
     settings = load_settings(profile, changes)
 
+    def planned(lake: Warehouse) -> sft.SftPlan:
+        return sft.sft_plan(lake, settings)
+
     def in_a_flow() -> dict[str, Any]:
         return run_flow("train_sft", profile, changes or None, bars=not as_json)
 
-    return _run(sft, settings, sft.sft_plan, in_a_flow, show_sft, as_json)
+    return _run(sft, settings, planned, in_a_flow, show_sft, as_json)
 
 
 def run_rl(
@@ -44,8 +46,8 @@ def run_rl(
 
     settings = load_settings(profile, changes)
 
-    def planned(lake: Warehouse, settings: Settings) -> rl.RlPlan:
-        return rl.rl_plan(lake, Path(home()), settings, parent)
+    def planned(lake: Warehouse) -> rl.RlPlan:
+        return rl.rl_plan(lake, home(), settings, parent)
 
     def in_a_flow() -> dict[str, Any]:
         return run_flow("train_rl", profile, changes or None, parent, bars=not as_json)
@@ -56,7 +58,7 @@ def run_rl(
 def _run(
     room: ModuleType,
     settings: Settings,
-    planned: Callable[[Warehouse, Settings], Any],
+    planned: Callable[[Warehouse], Any],
     in_a_flow: Callable[[], dict[str, Any]],
     show: Callable[[dict[str, Any]], None],
     as_json: bool,
@@ -64,7 +66,7 @@ def _run(
     """Look, then train here or in a flow, then speak; `room` is `tasks.sft` or `tasks.rl`."""
     started = time.monotonic()
     with Warehouse.open(settings.warehouse, home()) as lake:
-        plan = planned(lake, settings)
+        plan = planned(lake)
         result = room.finished(lake, home(), plan)
         if result is None and processes() > 1:
             with progress_bars(is_main() and not as_json):

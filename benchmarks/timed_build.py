@@ -24,39 +24,29 @@ from models.tis.render import Tis
 
 CLOCKS = {"work_s": time.perf_counter, "work_cpu_s": time.process_time}
 spent = dict.fromkeys(CLOCKS, 0.0)
-inside = False  # loading a model inside a rendering counts once
 
 
 @contextmanager
 def counted() -> Iterator[None]:
-    global inside
-    if inside:
-        yield
-        return
-    inside, began = True, {name: clock() for name, clock in CLOCKS.items()}
+    """Add what passes inside; never one in another, or the inner time would count twice."""
+    began = {name: clock() for name, clock in CLOCKS.items()}
     try:
         yield
     finally:
-        inside = False
         for name, clock in CLOCKS.items():
             spent[name] += clock() - began[name]
 
 
 def timed(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, its time counted."""
-    if asyncio.iscoroutinefunction(function):
+    if not asyncio.iscoroutinefunction(function):
+        return counted()(function)
 
-        async def awaited(*words: Any, **options: Any) -> Any:
-            with counted():
-                return await function(*words, **options)
-
-        return awaited
-
-    def called(*words: Any, **options: Any) -> Any:
+    async def awaited(*words: Any, **options: Any) -> Any:
         with counted():
-            return function(*words, **options)
+            return await function(*words, **options)
 
-    return called
+    return awaited
 
 
 def main() -> None:

@@ -4,12 +4,10 @@ Pictures and scores are the rows of `renders` and `scores` that builds use, so w
 once is never rendered again, whoever asked for it.
 """
 
-import io
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
-from PIL import Image
 from prefect import task
 
 from models.evaluation.editing import Editor
@@ -33,8 +31,8 @@ from tasks.plan import lake_of, now, one_row
 from tasks.progress import stage
 from tasks.rendering import png, render_rows
 from tasks.rendering import record_of as render_record
+from tasks.scoring import opened, score_rows
 from tasks.scoring import record_of as score_record
-from tasks.scoring import score_rows
 from tasks.shards import Row, work_off
 from warehouse import Warehouse
 
@@ -139,7 +137,7 @@ def _edit_batch(
                 render_record(row, tis_id, error="the raw prompt has no picture to edit")
             )
         else:
-            ready.append((row, _opened(lake, sha)))
+            ready.append((row, opened(lake, sha)))
     if not ready:
         return records
     try:
@@ -154,10 +152,6 @@ def _edit_batch(
         sha = lake.images.put(png(image))
         records.append(render_record(row, tis_id, image=image, sha256=sha))
     return records
-
-
-def _opened(lake: Warehouse, sha: str) -> Image.Image:
-    return Image.open(io.BytesIO(lake.images.get(sha))).convert("RGB")
 
 
 @task(name="judge", persist_result=False, task_run_name="judge-{index}")
@@ -175,6 +169,7 @@ def judge(run: EvaluationRun, index: int) -> int:
 def _score(lake: Warehouse, plan: EvaluationPlan, rows: list[Row]) -> int:
     names = {trait_id(name): name for name in TRAITS}
     by_model = [row for row in rows if row["scorer_id"] not in names]
+    by_model.sort(key=lambda row: row["render_id"])  # a picture is opened once for all scorers
     with stage("score", len(rows)) as advance:
         for start in range(0, len(by_model), SCORES_A_COMMIT):
             batch = by_model[start : start + SCORES_A_COMMIT]
@@ -192,7 +187,7 @@ def _trait_records(lake: Warehouse, rows: list[Row], names: dict[str, str]) -> l
     records = []
     for row in sorted(rows, key=lambda row: row["render_id"]):
         if row["image_sha256"] not in known:
-            known = {row["image_sha256"]: traits(_opened(lake, row["image_sha256"]))}
+            known = {row["image_sha256"]: traits(opened(lake, row["image_sha256"]))}
         value = known[row["image_sha256"]][names[row["scorer_id"]]]
         records.append(score_record(row, value))
     return records

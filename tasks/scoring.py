@@ -54,7 +54,7 @@ def score_rows(
         by_image.setdefault(row["image_sha256"], []).append(row)
     names = list(by_image)
     for start in range(0, len(names), IMAGES):
-        images = {name: opened(lake, name) for name in names[start : start + IMAGES]}
+        images = {name: _readable(lake, name) for name in names[start : start + IMAGES]}
         here = [row for name in images for row in by_image[name]]
         for identity, chosen in zip(scorers, settings, strict=True):
             asked = [row for row in here if row["scorer_id"] == identity.scorer_id]
@@ -66,10 +66,15 @@ def score_rows(
     return records
 
 
-def opened(lake: Warehouse, name: str) -> Image.Image | str:
-    """The picture in RGB, or why it cannot be read."""
+def opened(lake: Warehouse, sha256: str) -> Image.Image:
+    """A stored picture in RGB.  Raises WarehouseError and OSError if it cannot be read."""
+    return Image.open(io.BytesIO(lake.images.get(sha256))).convert("RGB")
+
+
+def _readable(lake: Warehouse, sha256: str) -> Image.Image | str:
+    """The picture, or why it cannot be read."""
     try:
-        return Image.open(io.BytesIO(lake.images.get(name))).convert("RGB")
+        return opened(lake, sha256)
     except (DiffChatError, OSError) as error:
         return str(error)
 

@@ -9,7 +9,6 @@ and no filter may use it.  There is one for each drawing style.  `python -m mode
 adherence`, 6 minutes a style.
 """
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,11 @@ from torch import nn
 from torch.nn import functional
 
 from models.embedded import autoencoder
-from models.embedded.dataset import batches
+from models.embedded.dataset import batches, scene_of
 from models.embedded.text import FACT_SIZES, facts
 from models.embedded.training import Log, device, home, learning_rate, save_checkpoint
 from models.world.draw import STYLES, draw_scene
-from models.world.scene import Scene, resolve, sample_scene
+from models.world.scene import Scene, resolve
 from schemas.errors import ModelError
 
 FACTS = FACT_SIZES[:8]  # kind, colour, count of each group, place, time
@@ -52,17 +51,11 @@ def train(steps: int | None = None) -> Path:
     return path(STYLES[-1])
 
 
-def _scene(index: int) -> tuple[Scene, int]:
-    """Scene `index` and the seed it is drawn with."""
-    generator = random.Random(SEED * 1_000_003 + index)
-    return sample_scene(generator, unseen=None), generator.getrandbits(31)
-
-
 def _train(style: str, steps: int) -> None:
     torch.manual_seed(7)
     log, network = Log(f"adherence-{style}"), build().to(device()).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.05)
-    drawn = [_scene(index) for index in range(PICTURES)]
+    drawn = [scene_of(SEED, index, unseen=True) for index in range(PICTURES)]
     pictures = np.stack([draw_scene(*row, style) for row in drawn])
     labels = torch.tensor([facts(resolve(*row))[:8] for row in drawn])
     vae = autoencoder.load()

@@ -21,16 +21,17 @@ _CHUNK = 500
 LATENT = 8  # cells of a latent along each side
 
 
-def scene_of(seed: int, index: int, *, flaw: float = 0.15) -> tuple[Scene, int]:
+def scene_of(seed: int, index: int, *, unseen: bool = False) -> tuple[Scene, int]:
     """Scene `index` of the set `seed`, and the seed it is drawn with.
 
-    What the scene leaves unsaid never resolves to an unseen combination either.
+    Without `unseen`, what the scene leaves unsaid never resolves to an unseen combination either;
+    with it, all combinations may occur.
     """
     generator = random.Random(seed * 1_000_003 + index)
     while True:
-        scene = sample_scene(generator, flaw=flaw)
+        scene = sample_scene(generator, unseen=None if unseen else False)
         layout = generator.getrandbits(31)
-        if not is_unseen_combination(resolve(scene, layout)):
+        if unseen or not is_unseen_combination(resolve(scene, layout)):
             return scene, layout
 
 

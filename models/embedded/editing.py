@@ -29,7 +29,7 @@ from models.embedded.diffusion import (
     from_shipped,
 )
 from models.embedded.text import tokens
-from models.embedded.training import WEIGHTS, device, join_ranks
+from models.embedded.training import WEIGHTS, device, join_ranks, warm_start
 from models.world.draw import draw_scene
 from models.world.edits import EditExample, sample_edit
 from schemas.errors import ModelError
@@ -65,8 +65,7 @@ def widen(networks: Networks, shipped: Path) -> None:
     wide = torch.zeros_like(networks.unet.conv_in.weight)
     wide[:, :LATENT_CHANNELS] = unet["conv_in.weight"]
     networks.unet.load_state_dict({**unet, "conv_in.weight": wide})
-    text_encoder = load_file(shipped / "text_encoder" / "model.safetensors")
-    networks.text_encoder.load_state_dict(text_encoder)
+    warm_start(networks.text_encoder, shipped / "text_encoder" / "model.safetensors")
 
 
 def _batches(recipe: Recipe, tokenizer: Any, start: int, rank: int, ranks: int) -> Iterator[Batch]:
