@@ -1,8 +1,9 @@
 """Prefect on this machine: `make up` and `make down`, and the server behind `diffchat build`.
 
-`up` starts a dedicated server and a worker in the background, creates the work pools and the
-limit on the teacher, deploys every deployment of `prefect.yaml`, and writes `prefect.toml`, so
-that plain `prefect deployment run build-instructpe/embedded` finds the server from this folder.
+`up` starts a dedicated server and a worker in the background, creates the work pools, the limit on
+the teacher and the rule that ends runs whose machine is gone, deploys every deployment of
+`prefect.yaml`, and writes `prefect.toml`, so that plain `prefect deployment run
+build-instructpe/embedded` finds the server from this folder.
 `down` stops what `up` started and nothing else.  Everything lies in `$DIFFCHAT_HOME/prefect`:
 database, logs, and `stack.json`, which says what runs.
 
@@ -39,6 +40,8 @@ POOLS = {
     "gpu": "Processes on a machine with a GPU: text-to-image models, scorers, training.",
 }
 TEACHER_LIMIT = "teacher"
+HEARTBEAT_S = 30  # Prefect's least; also in prefect.yaml, for workers on other machines
+SILENT_S = 180  # a run that was not heard of for so long is taken for dead
 DEFAULT_PORT = 4200  # Prefect's own
 START_TIMEOUT_S = 600  # a new database takes 15 s of CPU, of which a busy machine gives little
 STOP_TIMEOUT_S = 20
@@ -59,7 +62,14 @@ def up(home: Path, root: Path = ROOT, port: int | None = None) -> str:
     _refuse_foreign(root, folder)
     api = state["api"] if state else f"http://127.0.0.1:{_free_port(port)}/api"
     state = state or {"api": api, "processes": {}}
-    environment = os.environ | _quiet(home) | {"PREFECT_API_URL": api}
+    environment = (
+        os.environ
+        | _quiet(home)
+        | {
+            "PREFECT_API_URL": api,
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+        }
+    )
     try:
         if "server" not in state["processes"]:
             note(f"starting a Prefect server on {api.removesuffix('/api')} …")
@@ -69,6 +79,7 @@ def up(home: Path, root: Path = ROOT, port: int | None = None) -> str:
             _end_unfinished(api, "The machine or its server stopped while this ran")
         note("work pools, limit and deployments …")
         _create_pools(api)
+        _crash_silent_runs(api)
         _set_limit(api, TEACHER_LIMIT, _teacher_slots())
         _deploy(folder, environment, root)
         if not _alive(state, "worker"):
@@ -367,6 +378,32 @@ def _end_unfinished(api: str, why: str) -> None:
 def _create_pools(api: str) -> None:
     for name, description in POOLS.items():  # 409: it is there
         _post(api, "work_pools/", {"name": name, "type": "process", "description": description})
+
+
+def _crash_silent_runs(api: str) -> None:
+    """Prefect's rule for runs that die with their worker: whoever waits for one would never hear.
+
+    https://docs.prefect.io/v3/advanced/detect-zombie-flows
+    """
+    name = "end runs whose machine is gone"
+    if _post(api, "automations/filter", {"automations": {"name": {"any_": [name]}}}).json():
+        return
+    signs = ("heartbeat", "Completed", "Failed", "Cancelled", "Crashed")
+    said = f"Nothing was heard of this run for {SILENT_S} s: its worker or its machine is gone."
+    _post(api, "automations/", {
+        "name": name,
+        "trigger": {
+            "type": "event",
+            "posture": "Proactive",
+            "match": {"prefect.resource.id": "prefect.flow-run.*"},
+            "for_each": ["prefect.resource.id"],
+            "after": ["prefect.flow-run.heartbeat"],
+            "expect": [f"prefect.flow-run.{sign}" for sign in signs],
+            "threshold": 1,
+            "within": SILENT_S,
+        },
+        "actions": [{"type": "change-flow-run-state", "state": "CRASHED", "message": said}],
+    })  # fmt: skip
 
 
 def _set_limit(api: str, name: str, slots: int) -> None:

@@ -112,6 +112,8 @@ def look_at_the_stack(api: str) -> None:
     limits = {limit["name"]: limit for limit in ask(api, "v2/concurrency_limits/filter")}
     assert limits["teacher"]["active"]
     assert limits["teacher"]["limit"] > 0
+    rules = {rule["name"]: rule for rule in ask(api, "automations/filter")}
+    assert rules["end runs whose machine is gone"]["enabled"]
     deployments = ask(api, "deployments/filter", BUILDS)
     schedules = {d["name"]: [s["active"] for s in d["schedules"]] for d in deployments}
     assert schedules == {"embedded": [True], "paper": [False], "modern": [False]}

@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from app.prefect_stack import ROOT, down, up
@@ -73,7 +75,8 @@ class Server:
         try:
             down(self.home, self.checkout)
         finally:
-            os.killpg(self.worker.pid, signal.SIGKILL)  # it would wait for its server
+            with suppress(ProcessLookupError):
+                os.killpg(self.worker.pid, signal.SIGKILL)  # it would wait for its server
             self.worker.wait()
 
     def ask(self, path: str, body: dict | None = None) -> Any:
@@ -93,6 +96,20 @@ class Server:
                     return run
             time.sleep(1)
         raise TimeoutError(f"no run of {flow} ended within {seconds} s\n{self.logs()}")
+
+    def wait_for_run(self, flow: str, seconds: float = 900) -> None:
+        """Until a run of the flow is under way and has been heard of."""
+        end = time.monotonic() + seconds
+        while not any(run["state_type"] == "RUNNING" for run in self.runs(flow)):
+            assert time.monotonic() < end, self.logs()
+            time.sleep(1)
+        time.sleep(5)  # the first sign of life is sent as it begins
+
+    def lose_the_gpu(self) -> None:
+        """Kill the worker and its runs, as a power cut does: nothing is reported."""
+        family = psutil.Process(self.worker.pid).children(recursive=True)
+        for process in (psutil.Process(self.worker.pid), *family):
+            process.kill()
 
     def logs(self) -> str:
         paths = (self.home / "prefect" / "worker.log", self.home / "gpu.log")
@@ -147,6 +164,27 @@ def test_a_published_version_is_trained_on_by_the_gpu_worker_and_only_once(
     assert [model["method"] for model in models] == ["sft", "ppo"]
     assert (move["model_id"], evaluations) == (models[1]["model_id"], 1)
     assert again["candidate"] == models[1]["model_id"]
+
+
+@pytest.mark.skipif(not RENDERS, reason="the text-to-image weights are not in this checkout")
+def test_a_gpu_worker_that_dies_in_a_training_fails_the_retraining(
+    home, tiny, checkout, monkeypatch
+):
+    """Whoever waits for the run there must hear of it, and started again it goes on."""
+    monkeypatch.setenv("DIFFCHAT_SFT__MAX_STEPS", "1000000")  # it would not end by itself
+    monkeypatch.setenv("DIFFCHAT_SFT__EVALUATE_EVERY", "1000000")
+    with Server(home, checkout) as server:
+        server.wait_for_gpu()
+        monkeypatch.setenv("PREFECT_API_URL", server.api)
+        run(sys.executable, "-m", "prefect", "deployment", "run", "build-instructpe/embedded")
+        server.wait_for_run("train-sft")
+        server.lose_the_gpu()
+        lost = server.ended("train-sft")
+        assert (lost["state_type"], lost["work_pool_name"]) == ("CRASHED", "gpu"), server.logs()
+        assert "its worker or its machine is gone" in lost["state"]["message"]
+        assert server.ended("retrain")["state_type"] == "FAILED", server.logs()
+    with Warehouse.open(WarehouseSettings(), home, read_only=True) as lake:
+        assert lake.query("FROM aliases").num_rows == 0, "nothing was promoted"
 
 
 def trained(server: Server) -> dict[str, list[str | None]]:
