@@ -62,14 +62,7 @@ def up(home: Path, root: Path = ROOT, port: int | None = None) -> str:
     _refuse_foreign(root, folder)
     api = state["api"] if state else f"http://127.0.0.1:{_free_port(port)}/api"
     state = state or {"api": api, "processes": {}}
-    environment = (
-        os.environ
-        | _quiet(home)
-        | {
-            "PREFECT_API_URL": api,
-            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
-        }
-    )
+    environment = os.environ | _quiet(home) | {"PREFECT_API_URL": api}
     try:
         if "server" not in state["processes"]:
             note(f"starting a Prefect server on {api.removesuffix('/api')} …")
@@ -189,6 +182,7 @@ def _quiet(home: Path) -> dict[str, str]:
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # SQLite's wait for a lock; default 10
         "PREFECT_WORKER_QUERY_SECONDS": "3",  # how often the worker asks for runs; default 10
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),  # default 180: taken for dead
     }
 
 
@@ -305,7 +299,10 @@ def _refuse_foreign(root: Path, folder: Path) -> None:
 
 
 def _write_toml(root: Path, folder: Path, api: str) -> None:
-    text = f"{_TOML_MARK}{folder}\nhome = {json.dumps(str(folder))}\n\n[api]\nurl = {api!r}\n"
+    text = (
+        f"{_TOML_MARK}{folder}\nhome = {json.dumps(str(folder))}\n\n[api]\nurl = {api!r}\n\n"
+        f"[flows]\nheartbeat_frequency = {HEARTBEAT_S}\n"
+    )
     (root / "prefect.toml").write_text(text, encoding="utf-8")
 
 

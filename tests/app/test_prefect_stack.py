@@ -6,9 +6,11 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 
 import psutil
 import pytest
+import yaml
 
 from app import prefect_stack
 from app.prefect_stack import down, up
@@ -112,3 +114,21 @@ def test_what_a_stopped_process_has_started_ends_with_it(tmp_path):
     prefect_stack._stop({"processes": {"worker": worker}}, "worker")
     leader.wait(10)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_every_run_says_that_it_lives_well_before_it_counts_as_dead(home, root):
+    """In this process, by hand from this folder, and on a worker of another machine."""
+    often = prefect_stack.HEARTBEAT_S
+    assert 3 * often <= prefect_stack.SILENT_S
+    variable = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
+    assert prefect_stack._quiet(home)[variable] == str(often)
+    prefect_stack._write_toml(root, home / "prefect", "http://127.0.0.1:1/api")
+    settings = tomllib.loads((root / "prefect.toml").read_text())
+    assert settings["flows"] == {"heartbeat_frequency": often}
+    deployed = yaml.safe_load((prefect_stack.ROOT / "prefect.yaml").read_text())["deployments"]
+    pools = [deployment["work_pool"] for deployment in deployed]
+    assert all(
+        pool["job_variables"]["env"] == {variable: str(often)}
+        for pool in pools
+        if pool["name"] == "gpu"
+    )

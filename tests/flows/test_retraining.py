@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,7 @@ class Server:
         try:
             down(self.home, self.checkout)
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(self.worker.pid, signal.SIGKILL)  # it would wait for its server
+            os.killpg(self.worker.pid, signal.SIGKILL)  # it would wait for its server
             self.worker.wait()
 
     def ask(self, path: str, body: dict | None = None) -> Any:
@@ -99,16 +98,13 @@ class Server:
 
     def wait_for_run(self, flow: str, seconds: float = 900) -> None:
         """Until a run of the flow is under way and has been heard of."""
-        end = time.monotonic() + seconds
-        while not any(run["state_type"] == "RUNNING" for run in self.runs(flow)):
-            assert time.monotonic() < end, self.logs()
-            time.sleep(1)
+        self._until(lambda: any(r["state_type"] == "RUNNING" for r in self.runs(flow)), seconds)
         time.sleep(5)  # the first sign of life is sent as it begins
 
     def lose_the_gpu(self) -> None:
         """Kill the worker and its runs, as a power cut does: nothing is reported."""
-        family = psutil.Process(self.worker.pid).children(recursive=True)
-        for process in (psutil.Process(self.worker.pid), *family):
+        worker = psutil.Process(self.worker.pid)
+        for process in (worker, *worker.children(recursive=True)):
             process.kill()
 
     def logs(self) -> str:
@@ -116,9 +112,15 @@ class Server:
         return "\n".join(path.read_text()[-5000:] for path in paths)
 
     def wait_for_gpu(self, seconds: float = 300) -> None:
+        def ready() -> bool:
+            pools = {pool["name"]: pool["status"] for pool in self.ask("work_pools/filter")}
+            return pools["gpu"] == "READY"
+
+        self._until(ready, seconds)
+
+    def _until(self, ready: Callable[[], bool], seconds: float) -> None:
         end = time.monotonic() + seconds
-        while not any(p["name"] == "gpu" and p["status"] == "READY"
-                      for p in self.ask("work_pools/filter")):  # fmt: skip
+        while not ready():
             assert time.monotonic() < end, self.logs()
             time.sleep(0.5)
 
@@ -170,7 +172,7 @@ def test_a_published_version_is_trained_on_by_the_gpu_worker_and_only_once(
 def test_a_gpu_worker_that_dies_in_a_training_fails_the_retraining(
     home, tiny, checkout, monkeypatch
 ):
-    """Whoever waits for the run there must hear of it, and started again it goes on."""
+    """Whoever waits for the run there must hear of it."""
     monkeypatch.setenv("DIFFCHAT_SFT__MAX_STEPS", "1000000")  # it would not end by itself
     monkeypatch.setenv("DIFFCHAT_SFT__EVALUATE_EVERY", "1000000")
     with Server(home, checkout) as server:
