@@ -9,7 +9,7 @@ database, logs, and `stack.json`, which says what runs.
 
 Leaves out: a worker for the pool `gpu`, which belongs on the machine with the GPU
 (`prefect worker start --pool gpu` there), and anything that imports Prefect: this module speaks
-to it by command line and HTTP.
+to it by command line and by HTTP (`app.prefect_api`).
 """
 
 import atexit
@@ -27,21 +27,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 
+from app import prefect_api
 from app.console import note
 from schemas.errors import StackError
 from schemas.settings import PROFILES, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
-POOLS = {
-    "cpu": "Processes on this machine: teacher, embedded models.",
-    "gpu": "Processes on a machine with a GPU: text-to-image models, scorers, training.",
-}
-TEACHER_LIMIT = "teacher"
-HEARTBEAT_S = 30  # Prefect's least; also in prefect.yaml, for workers on other machines
-SILENT_S = 180  # a run that was not heard of for so long is taken for dead
 DEFAULT_PORT = 4200  # Prefect's own
 START_TIMEOUT_S = 600  # a new database takes 15 s of CPU, of which a busy machine gives little
 STOP_TIMEOUT_S = 20
@@ -69,11 +62,11 @@ def up(home: Path, root: Path = ROOT, port: int | None = None) -> str:
             address = ["--host", "127.0.0.1", "--port", api.split(":")[2].removesuffix("/api")]
             _launch(state, folder, "server", ["server", "start", *address], environment, root)
             _wait_healthy(api, folder / "server.log", lambda: _alive(state, "server"))
-            _end_unfinished(api, "The machine or its server stopped while this ran")
+            prefect_api.end_unfinished(api, "The machine or its server stopped while this ran")
         note("work pools, limit and deployments …")
-        _create_pools(api)
-        _crash_silent_runs(api)
-        _set_limit(api, TEACHER_LIMIT, _teacher_slots())
+        prefect_api.create_pools(api)
+        prefect_api.crash_silent_runs(api)
+        prefect_api.set_limit(api, prefect_api.TEACHER_LIMIT, _teacher_slots())
         _deploy(folder, environment, root)
         if not _alive(state, "worker"):
             start = ["worker", "start", "--pool", "cpu", "--name", "diffchat-cpu"]
@@ -103,8 +96,8 @@ def down(home: Path, root: Path = ROOT) -> None:
         note("nothing is up")
         return
     _stop(state, "worker")
-    if _alive(state, "server") and _healthy(state["api"]):
-        _end_unfinished(state["api"], "`make down` stopped this")
+    if _alive(state, "server") and prefect_api.healthy(state["api"]):
+        prefect_api.end_unfinished(state["api"], "`make down` stopped this")
     _stop(state, "server")
     (folder / "stack.json").unlink(missing_ok=True)
     note("down")
@@ -125,7 +118,7 @@ def in_process_environment(home: Path) -> dict[str, str]:
     state = _read_state(_folder(home))
     if os.environ.get("PREFECT_API_URL"):
         return environment
-    if state and _alive(state, "server") and _healthy(state["api"]):
+    if state and _alive(state, "server") and prefect_api.healthy(state["api"]):
         return environment | {"PREFECT_API_URL": state["api"]}
     port = _free_port(0)
     api = f"http://127.0.0.1:{port}/api"
@@ -182,7 +175,9 @@ def _quiet(home: Path) -> dict[str, str]:
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # SQLite's wait for a lock; default 10
         "PREFECT_WORKER_QUERY_SECONDS": "3",  # how often the worker asks for runs; default 10
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),  # default 180: taken for dead
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(
+            prefect_api.HEARTBEAT_S
+        ),  # default: 180
     }
 
 
@@ -301,7 +296,7 @@ def _refuse_foreign(root: Path, folder: Path) -> None:
 def _write_toml(root: Path, folder: Path, api: str) -> None:
     text = (
         f"{_TOML_MARK}{folder}\nhome = {json.dumps(str(folder))}\n\n[api]\nurl = {api!r}\n\n"
-        f"[flows]\nheartbeat_frequency = {HEARTBEAT_S}\n"
+        f"[flows]\nheartbeat_frequency = {prefect_api.HEARTBEAT_S}\n"
     )
     (root / "prefect.toml").write_text(text, encoding="utf-8")
 
@@ -319,22 +314,15 @@ def _free_port(wanted: int | None) -> int:
     raise StackError(f"Port {wanted} is taken by another program: choose another one.")
 
 
-def _healthy(api: str) -> bool:
-    try:
-        return httpx.get(f"{api}/health", timeout=5, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
 def _wait_healthy(api: str, log: Path, runs: Callable[[], bool]) -> None:
-    _wait(lambda: _healthy(api), runs, "The Prefect server", log)
+    _wait(lambda: prefect_api.healthy(api), runs, "The Prefect server", log)
 
 
 def _wait_for_worker(api: str, log: Path, runs: Callable[[], bool]) -> None:
     """Until the worker has been heard of by the server."""
 
     def online() -> bool:
-        found = _post(api, "work_pools/cpu/workers/filter", {}).json()
+        found = prefect_api.post(api, "work_pools/cpu/workers/filter", {}).json()
         return any(worker["status"] == "ONLINE" for worker in found)
 
     _wait(online, runs, "The worker", log)
@@ -353,61 +341,6 @@ def _wait(ready: Callable[[], bool], runs: Callable[[], bool], what: str, log: P
 def _tail(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return "\n".join(lines[-5:])
-
-
-def _post(api: str, path: str, body: Mapping[str, Any]) -> httpx.Response:
-    response = httpx.post(f"{api}/{path}", json=dict(body), timeout=60, trust_env=False)
-    if response.status_code >= 400 and response.status_code != 409:
-        raise StackError(f"Prefect answers {response.status_code} to {path}: {response.text[:500]}")
-    return response
-
-
-def _end_unfinished(api: str, why: str) -> None:
-    """Runs whose process is gone would stay "Running" for ever; those of other pools live on."""
-    unfinished = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
-    for run in _post(api, "flow_runs/filter", {"flow_runs": unfinished}).json():
-        if run["work_pool_name"] in ("cpu", None):
-            said = f"{why}; another run goes on where it was."
-            state = {"type": "CRASHED", "name": "Crashed", "message": said}
-            _post(api, f"flow_runs/{run['id']}/set_state", {"state": state, "force": True})
-
-
-def _create_pools(api: str) -> None:
-    for name, description in POOLS.items():  # 409: it is there
-        _post(api, "work_pools/", {"name": name, "type": "process", "description": description})
-
-
-def _crash_silent_runs(api: str) -> None:
-    """Prefect's rule for runs that die with their worker: whoever waits for one would never hear.
-
-    https://docs.prefect.io/v3/advanced/detect-zombie-flows
-    """
-    name = "end runs whose machine is gone"
-    if _post(api, "automations/filter", {"automations": {"name": {"any_": [name]}}}).json():
-        return
-    signs = ("heartbeat", "Completed", "Failed", "Cancelled", "Crashed")
-    said = f"Nothing was heard of this run for {SILENT_S} s: its worker or its machine is gone."
-    _post(api, "automations/", {
-        "name": name,
-        "trigger": {
-            "type": "event",
-            "posture": "Proactive",
-            "match": {"prefect.resource.id": "prefect.flow-run.*"},
-            "for_each": ["prefect.resource.id"],
-            "after": ["prefect.flow-run.heartbeat"],
-            "expect": [f"prefect.flow-run.{sign}" for sign in signs],
-            "threshold": 1,
-            "within": SILENT_S,
-        },
-        "actions": [{"type": "change-flow-run-state", "state": "CRASHED", "message": said}],
-    })  # fmt: skip
-
-
-def _set_limit(api: str, name: str, slots: int) -> None:
-    body = {"name": name, "limit": slots, "active": True}
-    if _post(api, "v2/concurrency_limits/", body).status_code == 409:
-        address = f"{api}/v2/concurrency_limits/{name}"
-        httpx.patch(address, json={"limit": slots}, timeout=60, trust_env=False).raise_for_status()
 
 
 def _teacher_slots() -> int:

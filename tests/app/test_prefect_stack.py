@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from app import prefect_stack
+from app import prefect_api, prefect_stack
 from app.prefect_stack import down, up
 from schemas.errors import StackError
 
@@ -118,8 +118,8 @@ def test_what_a_stopped_process_has_started_ends_with_it(tmp_path):
 
 def test_every_run_says_that_it_lives_well_before_it_counts_as_dead(home, root):
     """In this process, by hand from this folder, and on a worker of another machine."""
-    often = prefect_stack.HEARTBEAT_S
-    assert 3 * often <= prefect_stack.SILENT_S
+    often = prefect_api.HEARTBEAT_S
+    assert 3 * often <= prefect_api.SILENT_S
     variable = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
     assert prefect_stack._quiet(home)[variable] == str(often)
     prefect_stack._write_toml(root, home / "prefect", "http://127.0.0.1:1/api")
