@@ -175,9 +175,7 @@ def _quiet(home: Path) -> dict[str, str]:
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # SQLite's wait for a lock; default 10
         "PREFECT_WORKER_QUERY_SECONDS": "3",  # how often the worker asks for runs; default 10
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(
-            prefect_api.HEARTBEAT_S
-        ),  # default: 180
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(prefect_api.HEARTBEAT_S),  # default: 180
     }
 
 
