@@ -13,7 +13,6 @@ to it by command line and by HTTP (`app.prefect_api`).
 """
 
 import atexit
-import importlib
 import json
 import os
 import signal
@@ -103,12 +102,14 @@ def down(home: Path, root: Path = ROOT) -> None:
     note("down")
 
 
-def in_process_environment(home: Path) -> dict[str, str]:
+def in_process_environment(
+    home: Path, meanwhile: Callable[[], object] = lambda: None
+) -> dict[str, str]:
     """The environment in which this process runs flows itself; call it before Prefect's import.
 
     Uses the server of `$PREFECT_API_URL`, or the one that `up` started, or else starts a temporary
-    one that ends with this process (`tasks.temporary_server`).  That takes about 7 s of CPU, so the
-    flows are imported meanwhile.  Raises StackError if it does not come up.
+    one that ends with this process (`tasks.temporary_server`).  That takes about 7 s of CPU, so
+    `meanwhile` is called then.  Raises StackError if it does not come up.
     """
     environment = _quiet(home) | {
         "PREFECT_LOGGING_LEVEL": "CRITICAL",  # errors propagate to the command line as they are
@@ -125,7 +126,7 @@ def in_process_environment(home: Path) -> dict[str, str]:
     environment["PREFECT_API_URL"] = api
     os.environ.update(environment)
     server, log = _start_temporary(home, port)
-    importlib.import_module("flows.build_instructpe")
+    meanwhile()
     _wait_healthy(api, log, lambda: server.poll() is None)
     return environment
 

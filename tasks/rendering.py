@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 
 import pyarrow as pa
@@ -43,30 +44,41 @@ def render_rows(
 ) -> list[Row]:  # fmt: skip
     """Render (prompt, seed, attempt), whoever asks, and commit once; returns rows of `renders`.
 
-    A prompt that fails is a row that says why.
+    A prompt that fails is a row that says why.  Pictures are compressed and written while the next
+    batch is drawn, so that a device does not wait for the disk or the object store.
     """
-    tis, records = loaded_tis(settings.model_dump_json()), []
-    for start in range(0, len(rows), tis.batch):
-        batch = rows[start : start + tis.batch]
-        records += render_batch(lake, tis, tis_id, batch)
-        if advance is not None:
-            advance(len(batch))
+    tis, records, writing = loaded_tis(settings.model_dump_json()), [], list[Future[Row]]()
+    with ThreadPoolExecutor(1, "pictures") as writer:
+        for start in range(0, len(rows), tis.batch):
+            batch = rows[start : start + tis.batch]
+            drawn = draw_batch(tis, batch)
+            records += [row.result() for row in writing]  # no more than one batch is in memory
+            writing = [writer.submit(_stored, lake, tis_id, *one) for one in drawn]
+            if advance is not None:
+                advance(len(batch))
+        records += [row.result() for row in writing]
     lake.append("renders", pa.Table.from_pylist(records, schema=RENDERS))
     return records
 
 
-def render_batch(lake: Warehouse, tis: Tis, tis_id: str, batch: list[Row]) -> list[Row]:
-    """Rows of `renders`; if the batch fails, each prompt alone, to find the one that does."""
+def draw_batch(tis: Tis, batch: list[Row]) -> list[tuple[Row, Image.Image | str]]:
+    """Each row with its picture or why there is none.
+
+    If the batch fails, each prompt is drawn alone, to find the one that does.
+    """
     try:
         images = tis.render([row["prompt"] for row in batch], [row["seed"] for row in batch])
     except DiffChatError as error:
         if len(batch) > 1:
-            return [record for row in batch for record in render_batch(lake, tis, tis_id, [row])]
-        return [record_of(batch[0], tis_id, error=str(error))]
-    return [
-        record_of(row, tis_id, image=image, sha256=lake.images.put(png(image)))
-        for row, image in zip(batch, images, strict=True)
-    ]
+            return [one for row in batch for one in draw_batch(tis, [row])]
+        return [(batch[0], str(error))]
+    return list(zip(batch, images, strict=True))
+
+
+def _stored(lake: Warehouse, tis_id: str, row: Row, drawn: Image.Image | str) -> Row:
+    if isinstance(drawn, str):
+        return record_of(row, tis_id, error=drawn)
+    return record_of(row, tis_id, image=drawn, sha256=lake.images.put(png(drawn)))
 
 
 def record_of(

@@ -2,7 +2,8 @@
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from tasks.progress import stage
 from tasks.shards import Row, until_done
 from warehouse import Warehouse
 
-IMAGES = 256  # held in memory at once; the scorer cuts them to its own batch
+IMAGES = 128  # scored at once, while as many are read; the scorer cuts them to its own batch
 DECIMALS = 4  # an image rendered in another batch may differ by 1/255: rounded before stored
 
 
@@ -47,14 +48,12 @@ def score_rows(
     """Score (render_id, image_sha256, scorer_id, intent, attempt), whoever asks.
 
     `settings` are those of `scorers`, in their order.  An image is read once for all scorers and
-    intents.  Commits once; returns rows of `scores`.
+    intents, while those before it are scored.  Commits once; returns rows of `scores`.
     """
     records, by_image = [], dict[str, list[Row]]()
     for row in rows:
         by_image.setdefault(row["image_sha256"], []).append(row)
-    names = list(by_image)
-    for start in range(0, len(names), IMAGES):
-        images = {name: _readable(lake, name) for name in names[start : start + IMAGES]}
+    for images in _read_ahead(lake, list(by_image)):
         here = [row for name in images for row in by_image[name]]
         for identity, chosen in zip(scorers, settings, strict=True):
             asked = [row for row in here if row["scorer_id"] == identity.scorer_id]
@@ -69,6 +68,20 @@ def score_rows(
 def opened(lake: Warehouse, sha256: str) -> Image.Image:
     """A stored picture in RGB.  Raises WarehouseError and OSError if it cannot be read."""
     return Image.open(io.BytesIO(lake.images.get(sha256))).convert("RGB")
+
+
+def _read_ahead(lake: Warehouse, names: list[str]) -> Iterator[dict[str, Image.Image | str]]:
+    """The pictures of `names`, `IMAGES` at a time; the next ones are read meanwhile."""
+
+    def read(start: int) -> dict[str, Image.Image | str]:
+        return {name: _readable(lake, name) for name in names[start : start + IMAGES]}
+
+    with ThreadPoolExecutor(1, "pictures") as reader:
+        coming = reader.submit(read, 0)
+        for start in range(IMAGES, len(names) + IMAGES, IMAGES):
+            images = coming.result()
+            coming = reader.submit(read, start)
+            yield images
 
 
 def _readable(lake: Warehouse, sha256: str) -> Image.Image | str:

@@ -60,14 +60,18 @@ def work_off(
     lake: Warehouse, stage: str, key: Callable[[Row], str], todo: Callable[[], list[Row]],
     work: Callable[[list[Row]], int],
 ) -> int:  # fmt: skip
-    """Claim and work on what `todo` lists until it lists nothing that was not tried here."""
-    done, tried = 0, set[str]()
-    while rows := [row for row in todo() if key(row) not in tried]:
+    """Claim and work on what `todo` lists until it lists nothing that was not tried here.
+
+    Where all of it was ours, that is not asked again: the query is most of what a shard costs.
+    """
+    done, tried, others = 0, set[str](), True
+    while others and (rows := [row for row in todo() if key(row) not in tried]):
         with claimed(lake, stage, [key(row) for row in rows]) as mine:
             ours = [row for row in rows if key(row) in mine]
             if ours:
                 done += work(ours)
                 tried |= mine
+        others = len(ours) < len(rows)
         if not ours:
             time.sleep(WAIT_S)
     return done
