@@ -15,6 +15,10 @@ from models.teacher.syntax import PROTECTED
 from schemas.chat import SYSTEM
 from schemas.errors import ChatError, PromptTooLong
 
+LONGEST_LOOP, ROUNDS = (
+    80,
+    6,
+)  # characters, and times that nobody repeats them on purpose; our choice
 _FENCE = re.compile(r"^```\w*\s*|\s*```$")
 _LABEL = re.compile(
     r"^(?:(?:new|revised|updated|rewritten|improved)\s+)?prompt\s*:\s*", re.IGNORECASE
@@ -40,7 +44,8 @@ class Fitted(NamedTuple):
 def clean_answer(text: str, raw_prompt: str) -> str:
     """The prompt in a model's answer: without fences, label, quotes around it, line breaks.
 
-    Raises ChatError if there is none, or if the answer is the model's instructions.
+    Raises ChatError if there is none, if the answer is the model's instructions, or if the model
+    ran into a loop, as small models do where an instruction is strange to them.
     """
     text = _FENCE.sub("", text.strip())
     text = _LABEL.sub("", one_line(text))
@@ -55,7 +60,22 @@ def clean_answer(text: str, raw_prompt: str) -> str:
             "The model answered with its own instructions instead of a prompt, so nothing was "
             "changed: say what the picture should show."
         )
+    looped = _loop(text)
+    if looped and not _loop(raw_prompt):
+        raise ChatError(
+            f"The model began to repeat itself ({looped.strip(' ,')!r}, over and over), so nothing "
+            "was changed: say it in other words."
+        )
     return text
+
+
+def _loop(text: str) -> str:
+    """What a text ends in, over and over; "" if it does not."""
+    for length in range(2, LONGEST_LOOP + 1):
+        end = text[-length:]
+        if text.endswith(end * ROUNDS) and any(c.isalnum() for c in end):
+            return end
+    return ""
 
 
 _JOINERS = "\u200c\u200d"  # emoji and several scripts are written with them

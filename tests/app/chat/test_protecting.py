@@ -88,3 +88,30 @@ def test_coloured_pieces_are_both_prompts_letter_by_letter():
     assert "".join(p.text for p in pieces if p.change != "removed") == new
     assert next(p.text for p in pieces if p.change == "removed") == "red"
     assert {p.text for p in pieces if p.change == "added"} >= {"blue"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "a blue car" + ", single blue car" * 20,
+        "a" + "hip" * 40,
+        "the tree beside " * 9,
+        "a red car, " * 6 + "a re",  # cut off in the middle
+    ],
+)
+def test_an_answer_that_runs_in_circles_is_none(answer):
+    with pytest.raises(ChatError, match="repeat itself"):
+        clean_answer(answer, "a red car")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["a very very very very big car", "a cat!!!!!!!!!!!!", "a cat ------------", "hahahaha, a cat"],
+)
+def test_emphasis_is_no_loop(answer):
+    assert clean_answer(answer, "a cat") == answer
+
+
+def test_what_the_person_repeats_the_model_may_repeat():
+    prompt = "car " * 12 + "car"
+    assert clean_answer(f"blue {prompt}", prompt) == f"blue {prompt}"
