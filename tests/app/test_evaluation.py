@@ -12,7 +12,7 @@ from schemas.settings import WarehouseSettings
 from tests.app import evaluated
 from warehouse import Warehouse
 
-pytestmark = [pytest.mark.serial, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("evaluation"), pytest.mark.timeout(900)]
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 

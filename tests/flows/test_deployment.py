@@ -15,7 +15,7 @@ import pytest
 from app.prefect_stack import ROOT, down, in_process_environment, up
 from tasks.artifacts import AUDIT_KEY, EXAMPLES_KEY, FUNNEL_KEY, PUBLISHED
 
-pytestmark = [pytest.mark.serial, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.xdist_group("deployment"), pytest.mark.timeout(1800)]
 
 PREFECT = [sys.executable, "-m", "prefect"]
 # Without its text-to-image weights a checkout builds without pictures.

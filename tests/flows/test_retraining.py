@@ -23,7 +23,7 @@ from schemas.identity import raw_prompt_id, split_of
 from schemas.settings import WarehouseSettings
 from warehouse import Warehouse
 
-pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 RENDERS = (ROOT / "models" / "embedded" / "weights" / "tis-sd").is_dir()
 PROMPTS = ROOT / "profiles" / "data" / "world_prompts.txt"
 TINY = {

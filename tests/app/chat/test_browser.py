@@ -14,7 +14,11 @@ from PIL import Image
 from tests.app.chat.test_pictures import huge_png
 from tests.app.chat.web_server import served
 
-pytestmark = [pytest.mark.serial, pytest.mark.needs_system("chromium"), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.needs_system("chromium"),
+    pytest.mark.timeout(600),
+]
 WAIT_MS = 60_000
 SHOTS = os.environ.get("CHAT_SCREENSHOTS")
 

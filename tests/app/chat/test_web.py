@@ -14,7 +14,7 @@ from schemas.errors import ChatError, SettingsError
 from tests.app.chat.web_server import served
 from tests.app.conftest import ROOT
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.xdist_group("web")
 client = httpx.Client(timeout=60)  # a busy machine is no failure
 
 
