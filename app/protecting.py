@@ -15,10 +15,8 @@ from models.teacher.syntax import PROTECTED
 from schemas.chat import SYSTEM
 from schemas.errors import ChatError, PromptTooLong
 
-LONGEST_LOOP, ROUNDS = (
-    80,
-    6,
-)  # characters, and times that nobody repeats them on purpose; our choice
+LONGEST_LOOP = 80  # characters; our choice
+ROUNDS = 6  # nobody says the same so often on purpose; our choice
 _FENCE = re.compile(r"^```\w*\s*|\s*```$")
 _LABEL = re.compile(
     r"^(?:(?:new|revised|updated|rewritten|improved)\s+)?prompt\s*:\s*", re.IGNORECASE

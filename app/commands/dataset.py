@@ -33,15 +33,14 @@ def build(
     """Collect, teach, render, score, decide and publish whatever is not there yet."""
     from app.build import run_build
 
-    changes = changes_of(override)
-    if prompts:
-        sources = [{"location": p, "column": column, "licence": licence} for p in prompts]
-        changes["collect.sources"] = sources
-    changes["collect.limit"] = limit
-    changes["teacher.max_usd"] = max_usd
-    changes["render.enabled"] = None if render else False
-    changes = {key: value for key, value in changes.items() if value is not None}
-    run_build(profile, changes, decide_only, retry_failed, as_json)
+    sources = [{"location": p, "column": column, "licence": licence} for p in prompts or []]
+    options = {
+        "collect.sources": sources or None,
+        "collect.limit": limit,
+        "teacher.max_usd": max_usd,
+        "render.enabled": None if render else False,
+    }
+    run_build(profile, changes_of(override, options), decide_only, retry_failed, as_json)
 
 
 def estimate(
@@ -54,12 +53,9 @@ def estimate(
     """Calls, tokens, money and time that a build would take, before anything is paid."""
     from app.estimate import run_estimate
 
-    changes = changes_of(override)
-    if prompts:
-        changes["collect.sources"] = [{"location": p} for p in prompts]
-    if limit is not None:
-        changes["collect.limit"] = limit
-    run_estimate(settings_of(profile, changes), as_json)
+    sources = [{"location": p} for p in prompts or []]
+    options = {"collect.sources": sources or None, "collect.limit": limit}
+    run_estimate(settings_of(profile, changes_of(override, options)), as_json)
 
 
 def sql(
@@ -75,13 +71,8 @@ def sql(
     """Ask the warehouse a question in SQL (read only)."""
     from app.query import run_sql
 
-    run_sql(
-        settings_of(profile),
-        query,
-        version,
-        "json" if as_json else "csv" if csv else "table",
-        limit,
-    )
+    form = "json" if as_json else "csv" if csv else "table"
+    run_sql(settings_of(profile), query, version, form, limit)
 
 
 def versions(profile: Profile = "embedded", as_json: Json = False) -> None:

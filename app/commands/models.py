@@ -19,10 +19,8 @@ def sft(
     """Fine-tune the student on a published version of the dataset."""
     from app.train import run_sft
 
-    changes = changes_of(override)
-    changes |= {"sft.dataset_version": version} if version is not None else {}
-    changes |= {"sft.seed": seed} if seed is not None else {}
-    run_sft(profile, changes, as_json)
+    options = {"sft.dataset_version": version, "sft.seed": seed}
+    run_sft(profile, changes_of(override, options), as_json)
 
 
 def rl(

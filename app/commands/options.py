@@ -24,8 +24,12 @@ Endpoint = Annotated[
 ]
 
 
-def changes_of(pairs: list[str] | None) -> dict[str, Any]:
-    """Dotted settings of `--set KEY=VALUE`.  Raises SettingsError where there is no "="."""
+def changes_of(pairs: list[str] | None, more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Dotted settings of `--set KEY=VALUE`, and over them what options of their own say.
+
+    An option that was not given (None in `more`) changes nothing.  Raises SettingsError where
+    there is no "=".
+    """
     from schemas.settings import parse_value
 
     changes = {}
@@ -36,7 +40,7 @@ def changes_of(pairs: list[str] | None) -> dict[str, Any]:
                 f"--set {pair!r}: write it as KEY=VALUE, such as teacher.model=gpt-5."
             )
         changes[key] = parse_value(value)
-    return changes
+    return changes | {key: value for key, value in (more or {}).items() if value is not None}
 
 
 def settings_of(profile: str, changes: dict[str, Any] | None = None) -> Any:
@@ -54,10 +58,7 @@ def chat_settings(
     more: dict[str, Any] | None = None,
 ) -> Any:
     """The same for a conversation: `model` names what `endpoint` serves, where there is one."""
-    changes = changes_of(override) | (more or {})
-    if endpoint is not None:
-        changes["chat.endpoint.base_url"] = endpoint
-    changes = {key: value for key, value in changes.items() if value is not None}
+    changes = changes_of(override, {"chat.endpoint.base_url": endpoint} | (more or {}))
     settings = settings_of(profile, changes)
     if model is None:
         return settings

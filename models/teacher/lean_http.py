@@ -37,7 +37,6 @@ class LeanHttp(httpx2.AsyncClient):
     def __init__(self, base_url: str, timeout_s: float, connect_s: float, most_bytes: int) -> None:
         super().__init__(transport=_Nowhere(), trust_env=False, timeout=timeout_s)
         self._most_bytes = most_bytes
-        self._urls: dict[str, httpx2.URL] = {}
         self._headers, self._sent = httpx2.Headers(), CIMultiDict[str]()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),  # the throttle is the limit
@@ -49,12 +48,9 @@ class LeanHttp(httpx2.AsyncClient):
         )
 
     def build_request(self, method: str, url: Any, **options: Any) -> httpx2.Request:
-        """A request with a URL that is parsed once, not for each call."""
-        parsed = self._urls.get(url)
-        if parsed is None:
-            parsed = self._urls[url] = httpx2.URL(url)
+        """The first request of an address, with the headers of `openai` and none of httpx2's."""
         content, headers = options.get("content"), options.get("headers")
-        return httpx2.Request(method, parsed, headers=headers, content=content)
+        return httpx2.Request(method, httpx2.URL(url), headers=headers, content=content)
 
     async def send(self, request: httpx2.Request, **_: Any) -> httpx2.Response:
         """The whole response.  Raises httpx2's errors, and AnswerTooLong."""

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from app.commands.options import changes_of
 from tests.app.conftest import ROOT
 
 COMMANDS = (
@@ -57,3 +58,9 @@ def test_what_is_wrong_is_said_in_one_message_with_an_exit_code(words, code, sai
     out = run(*words)
     assert (out.returncode, said in out.stderr) == (code, True), out.stderr
     assert "Traceback" not in out.stderr
+
+
+def test_an_option_that_is_not_given_leaves_what_was_set():
+    pairs = ["collect.limit=5", "teacher.model=small"]
+    assert changes_of(pairs, {"collect.limit": None})["collect.limit"] == 5
+    assert changes_of(pairs, {"collect.limit": 7}) == {"collect.limit": 7, "teacher.model": "small"}

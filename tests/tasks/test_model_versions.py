@@ -8,13 +8,7 @@ from schemas.errors import ModelError
 from schemas.training import StudentSettings
 from tasks.model_versions import find_model, register_model, resolve_model
 from tests.models.train.miniatures import student
-from tests.warehouse.rows import NOW, open_lake
-
-
-@pytest.fixture
-def lake(home):
-    with open_lake(home) as lake:
-        yield lake
+from tests.warehouse.rows import NOW
 
 
 def register(lake, home, model_id, minutes=0, **more):

@@ -10,13 +10,6 @@ from models.scorers import ScorerIdentity
 from schemas.errors import ModelError, WarehouseError
 from schemas.settings import ScorerSettings, TisSettings
 from tasks import rendering, scoring
-from tests.warehouse import rows
-
-
-@pytest.fixture
-def lake(home):
-    with rows.open_lake(home) as lake:
-        yield lake
 
 
 class FakeTis:

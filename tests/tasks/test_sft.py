@@ -37,12 +37,6 @@ def base(tmp_path_factory):
     return student(tmp_path_factory.mktemp("base"), context=256, initializer_range=0.02)
 
 
-@pytest.fixture
-def lake(home):
-    with open_lake(home) as lake:
-        yield lake
-
-
 def publish(lake) -> int:
     """Fifty first turns and, of each, a second that makes the prompt a compound edit."""
     collect(lake, NAMES)

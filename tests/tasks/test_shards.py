@@ -3,15 +3,8 @@
 import pytest
 
 from tasks import shards
-from tests.warehouse import rows
 
 OTHER = "another build on another host"
-
-
-@pytest.fixture
-def lake(home):
-    with rows.open_lake(home) as lake:
-        yield lake
 
 
 @pytest.fixture(autouse=True)
