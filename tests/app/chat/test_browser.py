@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.needs_system("chromium"),
     pytest.mark.timeout(600),
 ]
-WAIT_MS = 60_000
+WAIT_MS = 240_000  # a limit, not a goal: other tests use the other core
 SHOTS = os.environ.get("CHAT_SCREENSHOTS")
 
 
@@ -32,7 +32,7 @@ def app(tmp_path_factory):
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
     """An app that makes one turn at a time and takes long over each picture."""
-    words = ("--set", "chat.at_once=1", "--set", "tis.steps=300")
+    words = ("--set", "chat.at_once=1", "--set", "tis.steps=150")
     with served(tmp_path_factory.mktemp("slow"), *words) as running:
         yield running
 
