@@ -48,7 +48,10 @@ bench: setup ## benchmarks of warehouse, build, teacher's editor and rendering (
 	@for case in nothing increment overhead; do $(BIN)/python -m benchmarks.build $$case || exit 1; done
 	@$(BIN)/python -m benchmarks.render
 
+# The classifier that judges renders does not ship; it is trained once, in minutes.
+JUDGE := $${DIFFCHAT_HOME:-var}/embedded/checkpoints/adherence-papercut.pt
 bench-embedded: setup ## adherence, scorers and headroom of the embedded models, as tables
+	@test -f $(JUDGE) || $(BIN)/python -m models.embedded adherence
 	@for model in tis-sd tis-sdxl; do $(BIN)/python -m benchmarks.embedded --model $$model || exit 1; done
 	@$(BIN)/python -m benchmarks.embedded_editing
 	@$(BIN)/python -m benchmarks.embedded_scorers
@@ -57,8 +60,8 @@ bench-embedded: setup ## adherence, scorers and headroom of the embedded models,
 # The demo builds on the first 150 prompts; these are others, with more beautify and compound edits.
 V0_KINDS := ["add", "remove", "replace", "attribute", "style", "lighting", "composition", \
     "beautify", "beautify", "compound", "compound", "follow_up"]
-instructpe-v0: setup ## make profiles/data/instructpe-v0 again: rendered and decided, about 45 minutes
-	@mkdir -p var/v0 && $(BIN)/python -m models.world.grammar 6000 | tail -n +151 > var/v0/v0_prompts.txt
+instructpe-v0: setup ## make profiles/data/instructpe-v0 again: rendered and decided, about 90 minutes
+	@mkdir -p var/v0 && $(BIN)/python -m models.world.grammar 12500 | tail -n +151 > var/v0/v0_prompts.txt
 	DIFFCHAT_HOME=var/v0 $(BIN)/diffchat build --prompts var/v0/v0_prompts.txt --licence Apache-2.0 \
 	    --set 'render.seeds=[0]' --set 'teacher.kinds=$(V0_KINDS)'
 	rm -rf var/v0/export && DIFFCHAT_HOME=var/v0 $(BIN)/diffchat export var/v0/export
@@ -75,7 +78,7 @@ embedded-models: setup ## retrain the embedded models from nothing; hours, in th
 	@mkdir -p $(EMBEDDED)
 	@nohup sh -c 'for step in $(STEPS); do $(BIN)/python -m models.embedded $$step || exit 1; done; $(MAKE) instructpe-v0' \
 	    > $(EMBEDDED)/all.log 2>&1 & echo "training in the background; see $(EMBEDDED)/all.log"
-STEPS ?= vae sd adherence clip aesthetic preference heldout lm sdxl ip2p
+STEPS ?= vae sd sdxl adherence clip aesthetic preference heldout lm ip2p
 
 up: setup ## Prefect server, work pools, deployments and a worker, in the background
 	@$(BIN)/diffchat up

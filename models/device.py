@@ -1,8 +1,8 @@
 """Where and in which precision a model computes, from the words `auto`, `cuda:1`, `float16` …"""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from schemas.errors import SettingsError
+from schemas.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +46,21 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error)
     return "out of memory" in text or "can't allocate memory" in text
+
+
+def move(model: Any, device: str, name: str) -> Any:
+    """`model.to(device)`.  Raises ModelError if it does not fit there, saying what to do."""
+    try:
+        return model.to(device)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        free_memory()
+        raise ModelError(
+            f"{name} does not fit into the memory of {device}: load it in half precision (dtype), "
+            "on another device, or, if it is a text-to-image model, with tis.offload = 'model'. "
+            f"The device said: {str(error).splitlines()[0][:200] if str(error) else 'no memory'}"
+        ) from error
 
 
 def free_memory() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from models.device import move
 from models.weights import sha256, weight_files
 from schemas.errors import ModelError
 
@@ -41,7 +42,7 @@ def load_model(
             f"{_weights(folder)} lacks {len(missing)} of the weights of {type(model).__name__}, "
             f"among them {', '.join(missing[:3])}: it is not complete, or of another model."
         )
-    return model.to(device).eval().requires_grad_(False)
+    return move(model, device, str(folder)).eval().requires_grad_(False)
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -6,6 +6,7 @@ weights again.  Expected times on two cores without a GPU are in `docs/embedded.
 
 import argparse
 import importlib
+import inspect
 import os
 
 # Step: the module whose `train` does it, in the order in which they depend on each other.
@@ -37,6 +38,8 @@ def main() -> None:
 
         torch.set_num_threads(int(os.environ["DIFFCHAT_THREADS"]))
     train = importlib.import_module(STEPS[arguments.step]).train
+    if arguments.warm and "warm" not in inspect.signature(train).parameters:
+        parser.error(f"{arguments.step} does not ship, so it cannot start warm: leave out --warm")
     options = {"steps": arguments.steps, "warm": arguments.warm or None}
     print(train(**{name: value for name, value in options.items() if value is not None}))
 

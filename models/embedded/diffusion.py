@@ -32,6 +32,7 @@ from models.embedded.training import (
     join_ranks,
     learning_rate,
     load_checkpoint,
+    mixed_precision,
     save_checkpoint,
     warm_start,
     write_checksums,
@@ -288,7 +289,8 @@ def fit(
         generator = torch.Generator().manual_seed((recipe.seed * 100_003 + step) * ranks + rank)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, steps, recipe.peak, warmup=100, decay=recipe.decay)
-        loss = weighted_loss(networks, scheduler, batch, generator)
+        with mixed_precision():
+            loss = weighted_loss(networks, scheduler, batch, generator)
         optimise(loss, networks, optimiser)
         average.update(step)
         losses.append(float(loss.detach()))

@@ -34,7 +34,7 @@ from models.world.draw import draw_scene
 from models.world.edits import EditExample, sample_edit
 from schemas.errors import ModelError
 
-IP2P = replace(SD, name="tis-ip2p", seed=4, pictures=20_000, steps=6_000, peak=5e-4)
+IP2P = replace(SD, name="tis-ip2p", seed=4, pictures=40_000, steps=7_000, peak=5e-4)
 DROPOUT = 0.05  # of the picture, of the text, and of both
 
 

@@ -10,6 +10,7 @@ into the initial weights (`models.embedded.circuits`).  Leaves out SFT (`models.
 import random
 from collections.abc import Iterator
 from copy import deepcopy
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -138,16 +139,14 @@ def encode(tokenizer: Any, document: Document) -> tuple[list[int], list[bool]]:
     return ids, [bool(m) for m in chat.get("assistant_masks", [0] + [1] * (len(ids) - 1))]
 
 
-def batches(
-    tokenizer: Any, seed: int, first: int = 0
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(tokenizer: Any, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (ids, labels), int64 (documents, length), about TOKENS each; unlearned labels -100.
 
-    Documents of like length stand together, so little is padding.  `first` is the number of the
-    first batch: from batch LATE on the late mixture is read.
+    Documents of like length stand together, so little is padding.  From batch LATE on the late
+    mixture is read.
     """
     generator = random.Random(seed)
-    step = first
+    step = 0
     while True:
         pool = sorted(
             (encode(tokenizer, sample_document(generator, late=step >= LATE)) for _ in range(POOL)),
@@ -183,18 +182,21 @@ def loss_of(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
     return torch.nn.functional.cross_entropy(model.lm_head(hidden[learned]), wanted[learned])
 
 
-def train(steps: int = STEPS) -> Path:
-    """Train or go on training; returns the folder of the finished weights."""
+def train(steps: int = STEPS, *, warm: bool = False) -> Path:
+    """Train or go on training; returns the folder of the finished weights.
+
+    With `warm`, a run without a checkpoint starts from the shipped weights and their tokenizer.
+    """
     torch.manual_seed(0)
     log = Log("lm")
-    tokenizer = _tokenizer()
-    model = build_model(tokenizer).to(device())
+    tokenizer = _tokenizer(shipped=warm)
+    model = (load()[0] if warm else build_model(tokenizer)).to(device()).train()
     optimiser = _optimiser(model)
     average = Average(model.parameters(), AVERAGE)
     path = home() / "checkpoints" / "lm.pt"
     step = _resume(path, model, optimiser, average)
     total = tokens = 0
-    for ids, labels in batches(tokenizer, 1000 + step, step):
+    for ids, labels in islice(batches(tokenizer, 1000), step, None):
         if step >= steps:
             break
         scale = learning_rate(step, steps, 1.0, warmup=40, decay=0.4)
@@ -233,7 +235,8 @@ def _resume(path: Path, model: Any, optimiser: torch.optim.Optimizer, average: A
     if state is None:
         return 0
     model.load_state_dict(state["model"])
-    average.shadow = state["average"]
+    for shadow, saved in zip(average.shadow, state["average"], strict=True):
+        shadow.copy_(saved)
     optimiser.load_state_dict(state["optimiser"])
     return state["step"]
 
@@ -245,13 +248,14 @@ def _export_average(model: Any, tokenizer: Any, average: Average) -> Path:
     return folder
 
 
-def _tokenizer() -> Any:
-    """The tokenizer of the run in progress, trained now if need be: it must never change in it."""
+def _tokenizer(shipped: bool) -> Any:
+    """The tokenizer of the run in progress, shipped or trained now: it must never change in it."""
     from transformers import PreTrainedTokenizerFast
 
     folder = home() / "lm-tokenizer"
     if not (folder / "tokenizer.json").exists():
-        build_tokenizer().save_pretrained(folder)
+        made = PreTrainedTokenizerFast.from_pretrained(FOLDER) if shipped else build_tokenizer()
+        made.save_pretrained(folder)
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 

@@ -19,7 +19,7 @@ from models.embedded.ratings import Pair, sample_rated
 from models.embedded.renders import PAIRS as RENDERED
 from models.embedded.renders import SEED as RENDER_SEED
 from models.embedded.renders import pairs_of, rendered_pairs
-from models.embedded.training import WEIGHTS, device
+from models.embedded.training import WEIGHTS, device, mark
 from models.world.captions import caption
 from models.world.draw import draw_scene
 from models.world.grammar import intent_of, sample_voice, say
@@ -116,7 +116,7 @@ def round_trips(pictures: np.ndarray, name: str) -> np.ndarray | None:
     """The pictures after encoding and decoding, uint8, or None while there is no autoencoder."""
     if not (WEIGHTS / "vae" / "config.json").exists():
         return None
-    path = data_path(f"round-trips-{name}")
+    path = data_path(f"round-trips-{name}-{mark(WEIGHTS / 'vae')}")
     if not path.exists():
         from models.embedded.autoencoder import load
 

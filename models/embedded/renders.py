@@ -6,7 +6,6 @@ A picture is labelled by what it was asked to show, so the model's mistakes are 
 Leaves out drawings and round trips (`models.embedded.pictures`).
 """
 
-import hashlib
 import random
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from models.embedded.dataset import data_path
 from models.embedded.ratings import Pair, deviation_of_taste, sample_pair
-from models.embedded.training import WEIGHTS
+from models.embedded.training import WEIGHTS, mark
 from models.world.captions import caption
 from models.world.draw import SIZE
 from models.world.scene import Scene
@@ -45,15 +44,10 @@ def rendered_pairs(style: str, count: int, seed: int) -> np.ndarray | None:
     folder = WEIGHTS / MODELS[style]
     if not (folder / "model_index.json").exists():
         return None
-    path = data_path(f"renders-{style}-{seed}-{count}-{_mark(folder)}")
+    path = data_path(f"renders-{style}-{seed}-{count}-{mark(folder)}")
     if not path.exists():
         _render_into(path, folder, pairs_of(seed, count))
     return np.load(path, mmap_mode="r")
-
-
-def _mark(folder: Path) -> str:
-    """A few letters that change with the weights."""
-    return hashlib.sha256((folder / "SHA256SUMS").read_bytes()).hexdigest()[:8]
 
 
 def _render_into(path: Path, folder: Path, pairs: list[Pair]) -> None:

@@ -44,6 +44,12 @@ class VqaScore(Scorer):
             ) from error
         self.processor.tokenizer.padding_side = "left"  # so that the last position is the answer
         self.yes = self._first_tokens(YES)
+        if not self.yes or not getattr(self.processor, "chat_template", None):
+            lacking = "chat template" if self.yes else "single token for 'yes'"
+            raise ModelError(
+                f"The processor in {found.folder} has no {lacking}, so nothing can be asked and "
+                "every score would mean nothing: take an instruction-tuned image-text model."
+            )
 
     def _first_tokens(self, words: tuple[str, ...]) -> list[int]:
         tokenizer = self.processor.tokenizer

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from models.tis.folder import PipelineFolder, open_folder
-from models.tis.tokens import load_counter, token_budget
+from models.tis.tokens import known_budget, load_counter, token_budget
 from models.weights import HUB_PATTERNS, combine, hash_files, resolve
-from schemas.errors import ModelError
+from schemas.errors import ModelError, SettingsError
 from schemas.identity import tis_id
 from schemas.settings import LoraSettings, TisSettings
 
@@ -45,8 +45,19 @@ def describe_tis(settings: TisSettings) -> TisIdentity:
 
 
 def budget_of(folder: PipelineFolder, settings: TisSettings) -> int:
-    """The profile's `token_budget` if it names one, else the text encoder's own."""
-    return settings.token_budget or token_budget(folder, settings.max_sequence_length)
+    """The profile's `token_budget` if it names one, else the text encoder's own.
+
+    Raises SettingsError for a longer one than the encoder reads: the rest would be cut in silence.
+    """
+    wish, own = settings.token_budget, known_budget(folder, settings.max_sequence_length)
+    if wish is None:
+        return token_budget(folder, settings.max_sequence_length)
+    if own is not None and wish > own:
+        raise SettingsError(
+            f"tis.token_budget = {wish}, but the text encoder of {settings.model} reads {own} "
+            "tokens of a prompt and cuts the rest: lower it, or leave it out."
+        )
+    return wish
 
 
 def load_token_counter(settings: TisSettings) -> Callable[[str], int]:

@@ -4,7 +4,7 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.device import pick_device, pick_dtype
+from models.device import move, pick_device, pick_dtype
 from models.loading import load_model, quiet
 from models.tis.describe import lora_files
 from models.tis.folder import PipelineFolder, open_folder
@@ -243,7 +243,7 @@ def place(pipeline: "DiffusionPipeline", settings: TisSettings, device: str) -> 
     elif settings.offload == "sequential":
         pipeline.enable_sequential_cpu_offload(device=device)
     else:
-        pipeline.to(device)
+        move(pipeline, device, settings.model)
     if device == "cpu":
         _channels_last(pipeline)
     if settings.vae_slicing and hasattr(pipeline.vae, "enable_slicing"):

@@ -2,8 +2,8 @@
 
 The budget is what remains for the prompt itself: 77 positions of a CLIP text encoder less its two
 special tokens; `max_sequence_length` of a T5 or LLM encoder less what the pipeline adds.  Where a
-pipeline reads the prompt through CLIP *and* T5 (SD 3, FLUX), the T5 budget counts: the published
-pipelines feed CLIP the first 77 tokens for the pooled vector only, and all of it to T5.
+pipeline reads the prompt through CLIP *and* T5 (SD 3, FLUX), the T5 budget counts: T5 reads all of
+it, CLIP the first 77 tokens — for the pooled vector (FLUX), and for its own states too (SD 3).
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from models.tis.folder import PipelineFolder, read_json
-from schemas.errors import ModelError
+from schemas.errors import ModelError, SettingsError
 
 CLIP_SPECIALS = 2  # start and end of text
 
@@ -20,23 +20,25 @@ class LongEncoder(NamedTuple):
     """Which tokenizer reads the whole prompt, how far, and how many positions are not the prompt's.
 
     `length`: default of `max_sequence_length` in diffusers' `__call__` (a test compares them);
-    `added`: end-of-sequence and template tokens that the pipeline counts within that length.
+    `added`: end-of-sequence and template tokens that the pipeline counts within that length;
+    `most`: the largest length that its `check_inputs` lets pass.
     """
 
     tokenizer: str
     encoder: str
     length: int
     added: int
+    most: int = 1_000_000
 
 
 LONG_ENCODERS = {
-    "StableDiffusion3Pipeline": LongEncoder("tokenizer_3", "text_encoder_3", 256, 1),
-    "FluxPipeline": LongEncoder("tokenizer_2", "text_encoder_2", 512, 1),
-    "ChromaPipeline": LongEncoder("tokenizer", "text_encoder", 512, 1),
+    "StableDiffusion3Pipeline": LongEncoder("tokenizer_3", "text_encoder_3", 256, 1, 512),
+    "FluxPipeline": LongEncoder("tokenizer_2", "text_encoder_2", 512, 1, 512),
+    "ChromaPipeline": LongEncoder("tokenizer", "text_encoder", 512, 1, 512),
     "PixArtAlphaPipeline": LongEncoder("tokenizer", "text_encoder", 120, 1),
     "PixArtSigmaPipeline": LongEncoder("tokenizer", "text_encoder", 300, 1),
     # user turn only: the system turn is dropped; "<|im_end|>\n<|im_start|>assistant\n" stays
-    "QwenImagePipeline": LongEncoder("tokenizer", "text_encoder", 512, 5),
+    "QwenImagePipeline": LongEncoder("tokenizer", "text_encoder", 512, 5, 1024),
     # "<|im_start|>user\n" … "<|im_end|>\n<|im_start|>assistant\n"
     "ZImagePipeline": LongEncoder("tokenizer", "text_encoder", 512, 8),
     "SanaPipeline": LongEncoder("tokenizer", "text_encoder", 300, 2),
@@ -48,19 +50,32 @@ def token_budget(folder: PipelineFolder, max_sequence_length: int | None) -> int
 
     Raises ModelError for an encoder whose length is written nowhere: `tis.token_budget` sets it.
     """
-    long = long_encoder(folder)
-    if long:
-        return (max_sequence_length or long.length) - long.added
-    limits = []
-    for name, kind in folder.components.items():
-        if kind.startswith("CLIPTokenizer"):
-            limits.append(_clip_positions(folder, name) - CLIP_SPECIALS)
-    if limits:
-        return min(limits)
+    found = known_budget(folder, max_sequence_length)
+    if found is not None:
+        return found
     raise ModelError(
         f"The token budget of {folder.pipeline} in {folder.root} is not known: set "
         "`tis.token_budget` in the profile to the number of prompt tokens its text encoder takes."
     )
+
+
+def known_budget(folder: PipelineFolder, max_sequence_length: int | None) -> int | None:
+    """The same, or None.  Raises SettingsError for a `max_sequence_length` that the pipeline
+    refuses, which it would do only when it renders."""
+    long = long_encoder(folder)
+    if long:
+        if max_sequence_length is not None and max_sequence_length > long.most:
+            raise SettingsError(
+                f"tis.max_sequence_length = {max_sequence_length}, but {folder.pipeline} takes "
+                f"{long.most} at most."
+            )
+        return (max_sequence_length or long.length) - long.added
+    limits = [
+        _clip_positions(folder, name) - CLIP_SPECIALS
+        for name, kind in folder.components.items()
+        if kind.startswith("CLIPTokenizer")
+    ]
+    return min(limits) if limits else None
 
 
 def long_encoder(folder: PipelineFolder) -> LongEncoder | None:

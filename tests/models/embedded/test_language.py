@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerFast
 
+from models.embedded import language
 from models.embedded.circuits import write_copying
 from models.embedded.corpus import Chat, Lines, noted_chat, notes_of, sample_document
 from models.embedded.english import sample_english
@@ -214,3 +217,30 @@ def test_shipped_model_carries_out_notes_but_not_instructions(base: tuple[Any, A
     hard, plain = (integrity(*base, edits) for edits in (hard_edits(40), plain_edits(40)))
     assert sum(hard) / 40 < 0.3
     assert sum(plain) / 40 < 0.45
+
+
+def test_a_training_that_goes_on_reads_what_it_would_have_read(monkeypatch, tmp_path):
+    """Killed after a checkpoint, it ends with the weights of a run that was not killed."""
+    monkeypatch.setattr(language, "FOLDER", tmp_path / "weights")
+    shipped = PreTrainedTokenizerFast.from_pretrained(FOLDER)
+    monkeypatch.setattr(language, "_tokenizer", lambda **_: shipped)
+    monkeypatch.setattr(language, "POOL", 24)
+
+    def weights(home, *stops):
+        monkeypatch.setenv("DIFFCHAT_HOME", str(tmp_path / home))
+        for steps in stops:
+            language.train(steps)
+        return load_file(tmp_path / "weights" / "model.safetensors")
+
+    monkeypatch.setattr(language, "learning_rate", lambda *_, **__: 1.0)
+    whole, in_parts = weights("whole", 3), weights("parts", 2, 3)
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, in_parts[name]), name
+
+
+def test_a_warm_training_starts_from_what_ships(monkeypatch, tmp_path):
+    monkeypatch.setenv("DIFFCHAT_HOME", str(tmp_path))
+    shipped = load_file(FOLDER / "model.safetensors")
+    monkeypatch.setattr(language, "export", lambda model, _: model.state_dict())
+    found = language.train(0, warm=True)
+    assert all(torch.equal(found[name], tensor.float()) for name, tensor in shipped.items())

@@ -1,6 +1,8 @@
 """Schedules and averages; and, slow, every text-to-image recipe for a few steps."""
 
 import dataclasses
+import importlib
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from models.embedded import autoencoder, diffusion, editing, training, transfer
+from models.embedded.__main__ import STEPS, main
 from models.embedded.dataset import batches
 from schemas.errors import ModelError
 
@@ -91,3 +94,19 @@ def test_every_recipe_trains_and_loads(tmp_path: Path, monkeypatch: pytest.Monke
     pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
     edited = pipeline("make it blue", image=picture, num_inference_steps=2).images[0]
     assert edited.size == (64, 64)
+
+
+@pytest.mark.parametrize("step", list(STEPS))
+def test_every_step_can_be_called_as_the_command_line_calls_it(step: str) -> None:
+    takes = inspect.signature(importlib.import_module(STEPS[step]).train).parameters
+    assert "steps" in takes
+    assert ("warm" in takes) == (step != "adherence")  # which does not ship
+
+
+def test_what_does_not_ship_cannot_start_warm(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["models.embedded", "adherence", "--warm"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "does not ship" in capsys.readouterr().err

@@ -177,3 +177,18 @@ def test_identity_is_of_weights_and_head(clip, tmp_path):
     assert describe_scorer(first).scorer_id != describe_scorer(second).scorer_id
     again = first.model_copy(update={"batch": 1, "device": "cpu"})
     assert describe_scorer(again) == describe_scorer(first)
+
+
+def test_an_image_text_model_that_cannot_say_yes_is_refused(tmp_path):
+    folder = miniatures.llava(tmp_path)
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace('"yes"', '"aye"').replace('"Yes"', '"Aye"'))
+    with pytest.raises(ModelError, match="no single token for 'yes'"):
+        load_scorer(settings("vqa_score", folder))
+
+
+def test_an_image_text_model_without_a_chat_template_is_refused(tmp_path):
+    folder = miniatures.llava(tmp_path)
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(ModelError, match="no chat template"):
+        load_scorer(settings("vqa_score", folder))

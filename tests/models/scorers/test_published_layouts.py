@@ -6,6 +6,7 @@ import torch
 
 from models.scorers import load_scorer
 from models.scorers.pixels import Pixels
+from models.scorers.vqa import QUESTION, YES
 from schemas.settings import ScorerSettings
 from tests.models.scorers import miniatures
 
@@ -118,10 +119,28 @@ def test_image_reward_is_blip_reread(image_reward, pictures, intents):
     assert scores.std() > 1e-3
 
 
+def yes_of(folder, picture, intent):
+    """P("yes") + P("Yes") as plain transformers has it; arXiv 2404.01291, equation 2."""
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(folder)
+    content = [{"type": "image"}, {"type": "text", "text": QUESTION.format(intent)}]
+    asked = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True
+    )
+    inputs = processor(images=picture, text=asked, return_tensors="pt")
+    with torch.no_grad():
+        logits = AutoModelForImageTextToText.from_pretrained(folder)(**inputs).logits[0, -1]
+    chances = logits.softmax(-1)
+    words = processor.tokenizer.get_vocab()
+    return float(sum(chances[words[word]] for word in YES if word in words))
+
+
 def test_vqa_score_is_the_probability_of_yes(llava, pictures, intents):
     scorer = load_scorer(settings("vqa_score", llava, "alignment"))
     scores = scorer.score(pictures, intents)
-    assert ((scores > 0) & (scores < 1)).all()
+    expected = [yes_of(llava, p, i) for p, i in zip(pictures, intents, strict=True)]
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
     alone = [scorer.score([p], [i])[0] for p, i in zip(pictures, intents, strict=True)]
     np.testing.assert_allclose(scores, alone, atol=1e-5)  # padding does not leak in
     assert scores.std() > 1e-5

@@ -288,3 +288,25 @@ def test_counting_without_tokenizer_json_is_clips(sd15, copy, public_data):
     for prompt in prompts[::20]:
         ids = reference(prompt, add_special_tokens=False, truncation=False).input_ids
         assert count(prompt) == len(ids), prompt
+
+
+def test_a_budget_beyond_what_the_encoder_reads_is_refused(sd15):
+    assert describe_tis(settings(sd15, token_budget=20)).token_budget == 20
+    with pytest.raises(SettingsError, match=r"token_budget = 76.* reads 75"):
+        describe_tis(settings(sd15, token_budget=76))
+
+
+def test_a_length_that_the_pipeline_would_refuse_is_refused_before_it_renders(family):
+    with pytest.raises(SettingsError, match=r"max_sequence_length = 600.* 512 at most"):
+        describe_tis(settings(family("flux"), max_sequence_length=600))
+
+
+def test_a_model_that_does_not_fit_says_what_to_do(sd15, monkeypatch):
+    from diffusers import DiffusionPipeline
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(DiffusionPipeline, "to", full)
+    with pytest.raises(ModelError, match=r"does not fit into the memory of cpu.*tis\.offload"):
+        load_tis(settings(sd15))
