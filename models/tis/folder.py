@@ -28,6 +28,11 @@ class PipelineFolder:
     pipeline: str
     components: dict[str, str]
 
+    def left_out(self) -> list[str]:
+        """Components that the index names and the checkpoint goes without (SD 3 without T5)."""
+        index = read_json(self.root / "model_index.json")
+        return [name for name, value in index.items() if value == [None, None]]
+
     def files(self, variant: str | None) -> list[Path]:
         """Every file that decides what the pipeline computes, of the given weights variant.
 

@@ -51,8 +51,8 @@ def _from_pretrained(
             f"{folder.root} is a {folder.pipeline}, which diffusers {diffusers.__version__} does "
             "not know. A newer diffusers may; custom pipelines would run remote code and stay off."
         )
-    absent = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
     takes = inspect.signature(kind.__init__).parameters
+    absent = ["safety_checker", "feature_extractor", "image_encoder", *folder.left_out()]
     arguments: dict[str, Any] = {name: None for name in absent if name in takes}
     if "requires_safety_checker" in takes:
         arguments["requires_safety_checker"] = False

@@ -85,3 +85,27 @@ def test_a_file_on_the_hub_needs_owner_name_and_path():
         weights.resolve_file("no_such_head.pth")
     with pytest.raises(ModelError, match="HF_HUB_OFFLINE"):
         weights.resolve_file("nobody/no-such-model/head.pth")
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub cache with two revisions of one repository, as huggingface_hub lays it out."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--someone--model"
+    for commit, name in (("a" * 40, "main"), ("b" * 40, "older")):
+        write(repository, f"refs/{name}")
+        (repository / "refs" / name).write_text(commit)
+        write(repository, f"snapshots/{commit}/head.safetensors")
+    return repository / "snapshots"
+
+
+def test_a_hub_id_names_the_cached_snapshot_of_its_revision(hub):
+    assert weights.resolve("someone/model") == hub / ("a" * 40)
+    assert weights.resolve("someone/model@older") == hub / ("b" * 40)
+    assert weights.resolve_file("someone/model/head.safetensors") == (
+        hub / ("a" * 40) / "head.safetensors"
+    )
+    with pytest.raises(ModelError, match="no file"):
+        weights.resolve_file("someone/model/tail.safetensors")

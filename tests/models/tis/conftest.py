@@ -1,14 +1,19 @@
 """Miniature checkpoints, built once a test process, on demand."""
 
+from functools import partial
+
 import pytest
 
 from tests.models.tis import families, miniatures
 
 BUILDERS = {
     "sd15": miniatures.sd15,
+    "sd21": partial(miniatures.sd15, second=True),
     "sdxl": families.sdxl,
     "sd3": families.sd3,
+    "sd3_without_t5": partial(families.sd3, with_t5=False),
     "flux": families.flux,
+    "flux_schnell": partial(families.flux, schnell=True),
     "pixart_sigma": families.pixart_sigma,
     "qwen_image": families.qwen_image,
 }

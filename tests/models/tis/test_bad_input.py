@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from models import weights
 from models.tis import describe_tis, load_tis
+from models.tis.load import place
 from schemas.errors import ModelError, PromptTooLong, SettingsError
 from schemas.settings import LoraSettings, TisSettings
 
@@ -239,27 +240,28 @@ def test_identity_is_of_what_determines_a_picture(sd15, tmp_path):
     assert describe_tis(settings(elsewhere)).weights_hash != plain.weights_hash
 
 
-def write_lora(folder, sd15):
-    from diffusers import StableDiffusionPipeline
+def write_lora(folder, base):
+    from diffusers import DiffusionPipeline
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
 
     torch.manual_seed(0)
-    pipeline = StableDiffusionPipeline.from_pretrained(sd15, safety_checker=None)
+    pipeline = DiffusionPipeline.from_pretrained(base)
     pipeline.unet.add_adapter(
         LoraConfig(r=2, init_lora_weights="gaussian", target_modules=["to_q", "to_v"])
     )
     state = get_peft_model_state_dict(pipeline.unet)
     state = {name: torch.randn_like(value) for name, value in state.items()}
-    StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=state)
+    pipeline.save_lora_weights(folder, unet_lora_layers=state)
 
 
-def test_a_lora_changes_pictures_and_identity(sd15, tmp_path):
-    write_lora(tmp_path, sd15)
+@pytest.mark.parametrize("name", ["sd15", "sdxl"])
+def test_a_lora_changes_pictures_and_identity(family, name, tmp_path):
+    write_lora(tmp_path, family(name))
 
     def render(*scales):
         loras = tuple(LoraSettings(path=str(tmp_path), scale=scale) for scale in scales)
-        given = settings(sd15, loras=loras, steps=2)
+        given = settings(family(name), loras=loras, steps=2, width=32, height=32)
         picture = load_tis(given).render(["a cat"], [0])[0]
         return np.asarray(picture, int), describe_tis(given).tis_id
 
@@ -310,3 +312,26 @@ def test_a_model_that_does_not_fit_says_what_to_do(sd15, monkeypatch):
     monkeypatch.setattr(DiffusionPipeline, "to", full)
     with pytest.raises(ModelError, match=r"does not fit into the memory of cpu.*tis\.offload"):
         load_tis(settings(sd15))
+
+
+def test_a_lora_of_another_model_is_refused(sd15, family, tmp_path):
+    write_lora(tmp_path, family("sdxl"))
+    with pytest.raises(ModelError, match="LoRA"):
+        load_tis(settings(sd15, loras=(LoraSettings(path=str(tmp_path)),)))
+
+
+def test_compiling_and_offloading_are_handed_to_the_libraries(sd15, monkeypatch):
+    from diffusers import DiffusionPipeline, UNet2DConditionModel
+
+    called = []
+    monkeypatch.setattr(UNet2DConditionModel, "compile", lambda *_: called.append("compile"))
+    for kind in ("model", "sequential"):
+        monkeypatch.setattr(
+            DiffusionPipeline,
+            f"enable_{kind}_cpu_offload",
+            lambda *_, kind=kind, **where: called.append((kind, where["device"])),
+        )
+    pipeline = load_tis(settings(sd15, compile=True)).pipeline
+    for kind in ("model", "sequential"):
+        place(pipeline, settings(sd15, offload=kind), "cuda")
+    assert called == ["compile", ("model", "cuda"), ("sequential", "cuda")]

@@ -10,8 +10,11 @@ from models.tis.tokens import LONG_ENCODERS
 from schemas.errors import PromptTooLong, SettingsError
 from schemas.settings import TisSettings
 
-SIZES = {"sd15": 32, "sdxl": 32, "sd3": 32, "flux": 32, "pixart_sigma": 32, "qwen_image": 32}
-BUDGETS = {"sd15": 75, "sdxl": 75, "sd3": 255, "flux": 511, "pixart_sigma": 299, "qwen_image": 507}
+BUDGETS = {
+    "sd15": 75, "sd21": 75, "sdxl": 75, "sd3": 255, "sd3_without_t5": 75, "flux": 511,
+    "flux_schnell": 511, "pixart_sigma": 299, "qwen_image": 507,
+}  # fmt: skip
+SIZES = dict.fromkeys(BUDGETS, 32)
 PROMPTS = ["a red fox in the snow", "blue car", "a cat", ""]
 
 
@@ -109,5 +112,6 @@ def test_a_variant_is_loaded_where_a_part_has_one(family, tmp_path):
 def test_half_precision_renders_nearly_the_same(family):
     plain = load_tis(settings(family("sd15"), dtype="float32")).render(["a cat"], [0])[0]
     half = load_tis(settings(family("sd15"), dtype="bfloat16", vae_slicing=True))
+    assert half.pipeline.vae.use_slicing
     picture = half.render(["a cat"], [0])[0]
     assert np.abs(np.asarray(picture, int) - np.asarray(plain, int)).mean() < 8
