@@ -50,12 +50,14 @@ bench: setup ## benchmarks of warehouse, build, teacher's editor and rendering (
 
 # The classifier that judges renders does not ship; it is trained once, in minutes.
 JUDGE := $${DIFFCHAT_HOME:-var}/embedded/checkpoints/adherence-papercut.pt
-bench-embedded: setup ## adherence, scorers and headroom of the embedded models, as tables
+bench-embedded: setup ## adherence, scorers, headroom, speed of the embedded models, as tables
 	@test -f $(JUDGE) || $(BIN)/python -m models.embedded adherence
 	@for model in tis-sd tis-sdxl; do $(BIN)/python -m benchmarks.embedded --model $$model || exit 1; done
 	@$(BIN)/python -m benchmarks.embedded_editing
 	@$(BIN)/python -m benchmarks.embedded_scorers
 	@$(BIN)/python -m benchmarks.headroom --scorer drawn renders
+	@$(BIN)/python -m benchmarks.base_language
+	@$(BIN)/python -m benchmarks.render
 
 # The demo builds on the first 150 prompts; these are others, with more beautify and compound edits.
 V0_KINDS := ["add", "remove", "replace", "attribute", "style", "lighting", "composition", \

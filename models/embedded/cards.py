@@ -58,7 +58,7 @@ CARDS = {
         "words, their round trips through the autoencoder, and renders by `tis-sd` of 1,200 pairs.",
         "`python -m models.embedded clip`: contrastive loss, with labels of the scene, of patches "
         "and ratings as help that is thrown away; batches of 64, Muon and AdamW, seed 3.",
-        "Sees nothing but the drawn world. Texts over 77 tokens get no score.",
+        "Sees nothing but the drawn world. Texts are read to their 77th token, with a warning.",
         ("clip",),
     ),
     "aesthetic": Card(
@@ -88,7 +88,7 @@ CARDS = {
         "As the preference model, drawn by other seeds.",
         "`python -m models.embedded heldout`: from scratch, sigmoid loss on captions, then pairs; "
         "seeds 21 and 22.",
-        "Weaker than the preference model; texts over 48 tokens get no score.",
+        "Weaker than the preference model; texts are read to their 48th token.",
         ("heldout", "heldout-pairs"),
     ),
 }
