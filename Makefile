@@ -47,6 +47,7 @@ bench: setup ## benchmarks of warehouse, build, teacher's editor and rendering (
 	@for case in todo increment publish queries; do $(BIN)/python -m benchmarks.warehouse $$case || exit 1; done
 	@for case in nothing increment overhead; do $(BIN)/python -m benchmarks.build $$case || exit 1; done
 	@$(BIN)/python -m benchmarks.render
+	@$(BIN)/python -m benchmarks.rl_step
 
 # The classifier that judges renders does not ship; it is trained once, in minutes.
 JUDGE := $${DIFFCHAT_HOME:-var}/embedded/checkpoints/adherence-papercut.pt
@@ -71,7 +72,7 @@ instructpe-v0: setup ## make profiles/data/instructpe-v0 again: rendered and dec
 
 rl-study: setup ## ablations of the RL method, 5 seeds each; hours, in the background, resumable
 	@mkdir -p $${DIFFCHAT_HOME:-var}/studies
-	@nohup $(BIN)/python -m benchmarks.rl_study > $${DIFFCHAT_HOME:-var}/studies/rl.log 2>&1 & \
+	@nohup $(BIN)/python -m benchmarks.rl_study --best-of 4 > $${DIFFCHAT_HOME:-var}/studies/rl.log 2>&1 & \
 	    echo "running in the background; see $${DIFFCHAT_HOME:-var}/studies/rl.log"
 
 # In the background and resumable: a killed run goes on from its checkpoints when started again.

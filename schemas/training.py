@@ -71,6 +71,16 @@ class AdmSettings(Frozen):
     credit: Literal["trace", "return"] = "trace"
     # of an off-policy row's tokens: cut where π would not have gone, or all that came after
 
+    @model_validator(mode="after")
+    def _half_is_on_policy(self) -> "AdmSettings":
+        if self.positive_share + self.negative_share > 0.5:
+            raise ValueError(
+                f"positive_share {self.positive_share:g} and negative_share "
+                f"{self.negative_share:g} leave less than half of the rows on-policy: together "
+                "they may be 0.5 at most"
+            )
+        return self
+
 
 class SurrogateSettings(Frozen):
     """A text-only stand-in for pictures on most steps; values are our choice."""

@@ -116,7 +116,7 @@ class ActionSpace:
     """The action space of one off-policy row; `modify` and `advance` in turns.
 
     `candidates` are the units a hard negative may block, in order of choice, and `most` how many at
-    once; without any the row is positive.  `blocked` holds those that are blocked by now.
+    once; None: the row is positive.  `blocked` holds those that are blocked by now.
     """
 
     def __init__(
@@ -125,11 +125,12 @@ class ActionSpace:
         vocabulary: Vocabulary,
         settings: AdmSettings,
         budget: int,
-        candidates: Sequence[int] = (),
+        candidates: Sequence[int] | None = None,
         most: int = 1,
     ):
         self.units, self.vocabulary, self.settings = tuple(units), vocabulary, settings
-        self.budget, self.candidates, self.most = budget, tuple(candidates), most
+        self.budget, self.candidates, self.most = budget, tuple(candidates or ()), most
+        self.positive = candidates is None
         self.blocked: frozenset[int] = frozenset()
         self.wanted = frozenset(i for i, unit in enumerate(units) if unit.role != "remove")
         self.forbidden = frozenset(range(len(units))) - self.wanted
@@ -152,10 +153,6 @@ class ActionSpace:
         self._open: list[Node] = []  # paths begun and not ended
         self._missing = self.wanted
         self._over = False  # the policy wanted to end while units were missing
-
-    @property
-    def positive(self) -> bool:
-        return not self.candidates
 
     def modify(self, nucleus_V: np.ndarray, policy_V: np.ndarray) -> np.ndarray:
         """μ(·|s) of the next token, float64 (V,), summing to 1.

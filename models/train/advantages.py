@@ -11,10 +11,15 @@ import torch
 
 
 def rewards_of(
-    scores_B: torch.Tensor, kl_BT: torch.Tensor, mask_BT: torch.Tensor, beta: float
+    scores_B: torch.Tensor, apart_BT: torch.Tensor, mask_BT: torch.Tensor, beta: float
 ) -> torch.Tensor:
-    """Reward of each token, (B, T): −β·KL of its state, and the answer's score at its last one."""
-    rewards_BT = -beta * kl_BT * mask_BT
+    """Reward of each token, (B, T): −β·log(π/π_ref) of it, and the answer's score at the last one.
+
+    `apart_BT`: the log-ratio of the token that was said, whose mean is the state's KL.  The KL
+    itself will not do: it is the same whatever is said in the state, so as a reward it has no
+    gradient where it arises (Ziegler et al. 2019, arXiv 1909.08593, equation 2).
+    """
+    rewards_BT = -beta * apart_BT * mask_BT
     last_B = mask_BT.long().sum(dim=1) - 1
     rewards_BT[torch.arange(len(scores_B)), last_B] += scores_B
     return rewards_BT

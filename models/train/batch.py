@@ -57,12 +57,14 @@ def prepare(
     `beta`: coefficient of the KL, per nat and token.
     """
     rollout, scores_B = _beside_others(step, settings)
-    old, kl, values = [], [], []
+    old, theirs, kl, values = [], [], [], []
     for rows in _slices(len(rollout), settings.minibatch):
         part = rollout.rows(rows)
         logits_BTV, hidden_BTH = forward(model, part)
         others_BTV, _ = forward(reference, part, hidden=False)
-        old.append(losses.token_logprobs(logits_BTV, part.actions_BT.to(logits_BTV.device)).cpu())
+        actions_BT = part.actions_BT.to(logits_BTV.device)
+        old.append(losses.token_logprobs(logits_BTV, actions_BT).cpu())
+        theirs.append(losses.token_logprobs(others_BTV, actions_BT).cpu())
         kl.append(losses.kl_to_reference(logits_BTV, others_BTV).cpu())
         values.append(values_of(value, hidden_BTH, part).cpu())
     mask_BT, on_policy_B = rollout.mask_BT, rollout.on_policy_B
@@ -70,7 +72,8 @@ def prepare(
     if step.stale:  # π_old is who sampled: the policy before the last update
         old_BT = torch.where(on_policy_B[:, None], rollout.behaviour_BT, old_BT)
     values_BT = torch.cat(values) * mask_BT
-    rewards_BT = adv.rewards_of(scores_B, kl_BT, mask_BT, beta)
+    apart_BT = (old_BT - torch.cat(theirs)) * mask_BT
+    rewards_BT = adv.rewards_of(scores_B, apart_BT, mask_BT, beta)
     advantages_BT, returns_BT = adv.gae(
         rewards_BT, values_BT, mask_BT, settings.gamma, settings.lam
     )
@@ -97,6 +100,21 @@ def prepare(
         "effective_sample_size": losses.effective_sample_size(weights_BT, off),
     }
     return Batch(rollout, old_BT, values_BT, returns_BT, advantages_BT, weights_BT), terms
+
+
+@torch.no_grad()
+def moved(model: Any, reference: Any, rollout: Rollout, size: int) -> dict[str, float]:
+    """`kl` (nats an answer) and `entropy` (nats a token) of the on-policy rows' states now."""
+    chosen = rollout.on_policy_B.nonzero().squeeze(1).tolist()
+    kl, entropy = [], []
+    for rows in _slices(len(chosen), size):
+        part = rollout.rows([chosen[row] for row in rows])
+        logits_BTV, _ = forward(model, part, hidden=False)
+        others_BTV, _ = forward(reference, part, hidden=False)
+        mask_BT = part.mask_BT.to(logits_BTV.device)
+        kl.append((losses.kl_to_reference(logits_BTV, others_BTV) * mask_BT).sum(dim=1))
+        entropy.append(losses.entropy(logits_BTV)[mask_BT])
+    return {"kl": float(torch.cat(kl).mean()), "entropy": float(torch.cat(entropy).mean())}
 
 
 def _beside_others(step: Step, settings: RlSettings) -> tuple[Rollout, torch.Tensor]:

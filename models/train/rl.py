@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import torch
 
 from models.train import losses
-from models.train.batch import Batch, forward, prepare, values_of
+from models.train.batch import Batch, forward, moved, prepare, values_of
 from models.train.checkpoints import load_training, save_training
 from models.train.clock import Clock
 from models.train.experience import Experience, Step, seed_of
@@ -107,14 +107,19 @@ def train_ppo(
             terms = _learn(model, reference, state, step, settings, accelerator, clock)
             experience.settle()
             state.step += 1
+            last = state.step == settings.steps
+            due = last or state.step % settings.checkpoint_every == 0
             reason = diverged(terms, settings)
+            if due and reason is None:  # terms were measured before the update that is saved
+                after = moved(model, reference, step.rollout, settings.minibatch)
+                reason = diverged(terms | shared(after, accelerator), settings)
+            sinks.log(state.step, terms | clock.lap())
             if reason is not None:
                 return _back(folder, model, state, reward, reason)
             state.history.append(terms | {"step": float(state.step)})
-            sinks.log(state.step, terms | clock.lap())
-            if state.step % settings.samples_every == 0 or state.step == settings.steps:
+            if last or state.step % settings.samples_every == 0:
                 sinks.samples(state.step, step.rollout, step.scored)
-            if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
+            if due:
                 _save(folder, model, state, reward, accelerator)
     return Trained("ok", state.step, None, _scales(reward), state.history)
 
@@ -195,15 +200,15 @@ def _minibatch(
     if not warming:
         new_BT = losses.token_logprobs(logits_BTV, part.actions_BT.to(device))
         old_BT = batch.old_BT[index].to(device)
-        moved = losses.policy_loss(
+        policy_loss = losses.policy_loss(
             new_BT, old_BT, batch.advantages_BT[index].to(device),
             batch.weights_BT[index].to(device), mask_BT, settings.clip,
         )  # fmt: skip
         spread = losses.masked_mean(losses.entropy(logits_BTV), mask_BT)
-        loss = loss + moved - settings.entropy_bonus * spread
+        loss = loss + policy_loss - settings.entropy_bonus * spread
         ratio_BT = (new_BT - old_BT).exp().detach()
         terms |= {
-            "policy_loss": float(moved.detach()),
+            "policy_loss": float(policy_loss.detach()),
             "entropy": float(spread.detach()),
             "clip_fraction": float(
                 losses.masked_mean(((ratio_BT - 1).abs() > settings.clip).float(), mask_BT)

@@ -87,11 +87,6 @@ def plan_kinds(rows: int, adm: AdmSettings, positives: bool = True) -> list[str]
     """
     positive = int(rows * adm.positive_share) if positives else 0
     negative = int(rows * adm.negative_share)
-    if positive + negative > rows // 2:
-        raise ValueError(
-            f"adm.positive_share {adm.positive_share} and adm.negative_share {adm.negative_share} "
-            "leave less than half of the rows on-policy: together they may be 0.5 at most."
-        )
     on_policy = rows - positive - negative
     return [ON_POLICY] * on_policy + [POSITIVE] * positive + [HARD_NEGATIVE] * negative
 
@@ -166,8 +161,7 @@ def _spaces(
     for row, (question, kind) in enumerate(zip(questions, kinds, strict=True)):
         if kind == ON_POLICY:
             continue
-        candidates: list[int] = []
-        most = 1
+        candidates, most = None, 1
         if kind == HARD_NEGATIVE:
             wanted = [i for i, unit in enumerate(question.units) if unit.role != "remove"]
             order = torch.randperm(len(wanted), generator=generator).tolist()

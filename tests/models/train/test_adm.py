@@ -22,7 +22,9 @@ def word(text: str) -> int:
     return TOKENIZER(text, add_special_tokens=False)["input_ids"][0]
 
 
-def space(*units: Unit, budget: int = 8, candidates: tuple[int, ...] = (), most=1, adm=ADM):
+def space(
+    *units: Unit, budget: int = 8, candidates: tuple[int, ...] | None = None, most=1, adm=ADM
+):
     return ActionSpace(units, VOCABULARY, adm, budget, candidates, most)
 
 
@@ -231,3 +233,9 @@ def test_the_embedded_student_is_made_to_say_what_is_missing():
     actions.advance(ids(" blue")[0])
     policy = law(_golden=0.9, _car=0.01, _cars=0.001)
     assert actions.modify(policy, policy)[ids(" car")[0]] > 0.8
+
+
+def test_a_hard_negative_with_nothing_to_block_is_no_positive():
+    """Its question wants nothing that could be kept unsaid: the nucleus stays as it is."""
+    law = space(Unit("remove", "red tree"), candidates=()).modify(UNIFORM, UNIFORM)
+    assert np.allclose(law, UNIFORM)

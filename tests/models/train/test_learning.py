@@ -102,10 +102,10 @@ def test_a_trace_ends_at_a_token_the_policy_would_not_have_said():
     assert again[0, 3] > found[0, 3]
 
 
-def test_the_score_lands_on_the_last_token_and_the_kl_on_every_one():
-    scores, kl = torch.tensor([2.0, -1.0, 0.5]).double(), random(3, 5).abs()
-    found = adv.rewards_of(scores, kl, MASK, 0.1)
-    expected = -0.1 * kl * MASK
+def test_the_score_lands_on_the_last_token_and_the_log_ratio_on_every_one():
+    scores, apart = torch.tensor([2.0, -1.0, 0.5]).double(), random(3, 5)
+    found = adv.rewards_of(scores, apart, MASK, 0.1)
+    expected = -0.1 * apart * MASK
     for row, last in enumerate((4, 2, 0)):
         expected[row, last] += scores[row]
     assert torch.allclose(found, expected)

@@ -29,12 +29,12 @@ class Seen:
         return Sinks(self.terms.__setitem__, lambda *found: self.samples.append(found))
 
 
-def run(folder, seed=0, reward=None, questions=None, **changes):
+def run(folder, seed=0, reward=None, questions=None, answer=toy.STEPS_OF_TASK, **changes):
     settings = toy.settings(seed=seed, adm=changes.pop("adm", ADM), **changes)
     policy, seen = toy.policy(seed), Seen()
     ended = train_ppo(
         policy, toy.questions()[:1] if questions is None else questions, reward or toy.reward(),
-        settings, folder, seen.sinks(), max_new_tokens=toy.STEPS_OF_TASK, accelerator=toy.SINGLE,
+        settings, folder, seen.sinks(), max_new_tokens=answer, accelerator=toy.SINGLE,
     )  # fmt: skip
     return policy, seen, ended
 
@@ -85,7 +85,7 @@ def test_positive_rows_say_more_of_what_is_missing_than_the_policy_does():
 def test_kinds_of_rows_follow_the_shares_and_leave_half_on_policy():
     assert plan_kinds(8, AdmSettings()) == [ON_POLICY] * 4 + [POSITIVE] * 2 + [HARD_NEGATIVE] * 2
     with pytest.raises(ValueError, match="less than half"):
-        plan_kinds(8, AdmSettings(positive_share=0.5, negative_share=0.25))
+        AdmSettings(positive_share=0.5, negative_share=0.25)
 
 
 def test_a_run_that_goes_on_computes_the_same_numbers(tmp_path):
@@ -139,6 +139,7 @@ def test_answers_like_those_of_the_others_teach_nothing():
 
 
 def test_every_part_can_be_switched_off(tmp_path):
+    both = ADM.model_copy(update={"negative_share": 0.25})
     no_positive = ADM.model_copy(update={"positive_share": 0.0, "negative_share": 0.5})
     no_negative = ADM.model_copy(update={"negative_share": 0.0, "positive_share": 0.5})
     weights = toy.settings().reward.model_copy(update={"integrity": 0.0})
@@ -149,10 +150,11 @@ def test_every_part_can_be_switched_off(tmp_path):
         "integrity": {"reward": toy.reward(weights)},
     }
     for name, change in variants.items():
-        _, seen, ended = run(tmp_path / name, **SMALL, **change)
+        _, seen, ended = run(tmp_path / name, **{**SMALL, "adm": both, **change})
         assert ended.status == "ok"
         positives = "reward_positive" in seen.terms[1]
         assert positives == (name != "positives")
+        assert ("reward_hard_negative" in seen.terms[1]) == (name != "negatives")
 
 
 def test_divergence_puts_the_last_good_weights_back(tmp_path):
@@ -163,6 +165,43 @@ def test_divergence_puts_the_last_good_weights_back(tmp_path):
     assert "rl.kl_limit" in (ended.reason or "")
     assert ended.step == 0
     assert all(torch.equal(v, start[k]) for k, v in policy.model.state_dict().items())
+
+
+FAST = {"learning_rate": 0.1, "value_warmup_updates": 0, "warmup_steps": 1}
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"), [({"kl_limit": 0.05}, "rl.kl_limit"), ({"entropy_floor": 9.0}, "entropy")]
+)
+def test_weights_that_diverged_in_the_step_before_a_checkpoint_are_not_kept(tmp_path, limit, said):
+    """The step's own terms are measured before its update, where all was well."""
+    start = toy.policy(0).model.state_dict()
+    policy, seen, ended = run(tmp_path, **{**SMALL, **FAST, **limit, "steps": 1})
+    assert (ended.status, ended.step) == ("diverged", 0)
+    assert said in (ended.reason or "")
+    assert seen.terms[1]["kl"] < 0.05, "its own terms would not have told"
+    assert all(torch.equal(v, start[k]) for k, v in policy.model.state_dict().items())
+
+
+def test_the_kl_holds_back_also_where_it_arises(tmp_path):
+    """Answers of one token: no way to a state, so only the token's own penalty can hold back."""
+    apart = {}
+    for beta in (0.0, 3.0):
+        _, seen, _ = run(
+            tmp_path / str(beta), adm=toy.NO_ADM, steps=12, prompts=1, samples=32, minibatch=32,
+            kl_coefficient=beta, kl_horizon=10**9, learning_rate=3e-3, answer=1,
+        )  # fmt: skip
+        apart[beta] = seen.terms[12]["kl"]
+    assert apart[0.0] > 0.05
+    assert apart[3.0] < apart[0.0] / 2
+
+
+def test_the_coefficient_follows_the_kl_to_its_target():
+    settings = toy.settings(kl_target=6.0, kl_horizon=400)
+    assert rl.adapted(0.05, 6.0, 40, settings) == 0.05
+    assert rl.adapted(0.05, 6.6, 40, settings) == pytest.approx(0.05 * (1 + 0.1 * 0.1))
+    assert rl.adapted(0.05, 0.0, 40, settings) == pytest.approx(0.05 * (1 - 0.2 * 0.1))  # clipped
+    assert rl.adapted(0.05, 99.0, 40, settings) == pytest.approx(0.05 * (1 + 0.2 * 0.1))
 
 
 def test_a_reward_that_fails_in_the_middle_keeps_the_last_checkpoint(tmp_path):
