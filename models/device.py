@@ -1,5 +1,6 @@
 """Where and in which precision a model computes, from the words `auto`, `cuda:1`, `float16` …"""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import ModelError, SettingsError
@@ -9,12 +10,15 @@ if TYPE_CHECKING:
 
 
 def pick_device(wish: str, key: str = "device") -> str:
-    """`auto` is the first of CUDA, MPS, CPU that is there.  Raises SettingsError otherwise."""
+    """`auto`: the first of CUDA, MPS, CPU that is there; of several CUDA devices this process's
+    (`accelerate launch`, `torchrun`).  Raises SettingsError for a device that is not there."""
     import torch
 
     if wish == "auto":
         if torch.cuda.is_available():
-            return "cuda"
+            # A process of several takes its own device: all would land on the first one.
+            rank = os.environ.get("LOCAL_RANK")
+            return f"cuda:{int(rank) % torch.cuda.device_count()}" if rank else "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         torch.empty(0, device=wish)

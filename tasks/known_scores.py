@@ -19,12 +19,13 @@ WITH seen AS (
 SELECT p.prompt, p.intent, a.value AS aesthetics, p.value AS preference
 FROM rated AS p JOIN rated AS a USING (prompt)
 WHERE p.scorer_id = $preference AND a.scorer_id = $aesthetics AND p.intent IS NOT NULL
-ORDER BY p.prompt, p.intent LIMIT $most
+ORDER BY hash(p.prompt, p.intent), p.prompt, p.intent LIMIT $most
 """
 
 
 def known_scores(lake: Warehouse, plan: Plan, reward: RewardSettings) -> Known:
-    """Scored prompts under the profile's text-to-image model and scorers, ordered by prompt."""
+    """Scored prompts under the profile's text-to-image model and scorers, in an arbitrary order
+    that is always the same: the first `most_rows` are no more alike than others."""
     assert plan.tis is not None
     assert reward.surrogate is not None
     by_measure = {scorer.measures: scorer.scorer_id for scorer in plan.scorers}

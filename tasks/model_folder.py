@@ -51,9 +51,11 @@ def place(trained: Path, folder: Path) -> None:
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """A disk that refuses the finished model is a TrainingError that says what to do."""
+    from safetensors import SafetensorError  # neither an OSError nor a RuntimeError
+
     try:
         yield
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise TrainingError(
             f"The trained model cannot be written to {folder}: {error}. Free some space and run "
             "the same command again: its last checkpoint is kept."

@@ -9,6 +9,7 @@ the text-to-image model and scorers that the reward looks through.  The row in `
 the commit: until it is there, the same command goes on from the last checkpoint.  Free of Prefect.
 """
 
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from tasks.training_data import TrainingData, training_data
 from tasks.training_log import Report, Samples, fifths
 from warehouse import Warehouse
 
+LOG = logging.getLogger(__name__)
 # How often something is written, and what is only looked at, is no part of a model's id.
 NOT_IDENTITY = {"checkpoint_every", "samples_every", "dataset_version", "parquet"}
 
@@ -58,7 +60,7 @@ def identity(plan: Plan, begun: ModelVersion, data: TrainingData) -> str:
         "model", plan.settings.rl.method, begun.model_id, data.identity,
         plan.settings.rl.model_dump(mode="json", exclude=NOT_IDENTITY),
         plan.tis.tis_id if plan.tis else None, [scorer.scorer_id for scorer in plan.scorers],
-        plan.settings.student.max_new_tokens,
+        plan.settings.student.max_new_tokens, plan.settings.student.dtype,
     )  # fmt: skip
 
 
@@ -94,7 +96,7 @@ def _fit(
     """Run the loop; returns the trained policy, how it ended, and figures of the run."""
     from models.train.baselines import train_trl
     from models.train.policy import load_policy
-    from models.train.questions import questions_of
+    from models.train.questions import fitting, questions_of
     from models.train.reward import MEASURES, Reward
     from models.train.rl import Sinks, train_ppo
     from models.train.surrogate import Surrogate
@@ -103,19 +105,24 @@ def _fit(
 
     build, chosen = plan_of(settings), settings.rl
     rows = [r for b in plan.data.batches("train", chosen.max_examples) for r in b.to_pylist()]
-    questions = questions_of(rows, plan.data.parents())
     judge = Judge(lake, build, chosen.reward.seeds, MEASURES)
     assert build.tis is not None
     surrogate = None
     if chosen.reward.surrogate is not None:
         known = known_scores(lake, build, chosen.reward)
         surrogate = Surrogate(chosen.reward.surrogate, known, folder / WORK / "surrogate")
-    reward = Reward(
-        chosen.reward, judge, load_token_counter(settings.tis), build.tis.token_budget,
-        surrogate=surrogate,
-    )  # fmt: skip
+    count, budget = load_token_counter(settings.tis), build.tis.token_budget
+    reward = Reward(chosen.reward, judge, count, budget, surrogate=surrogate)
     policy = load_policy(str(plan.begun.folder), settings.student)
     longest = settings.student.max_new_tokens
+    asked = questions_of(rows, plan.data.parents())
+    questions, left_out = fitting(asked, policy, longest, count, budget)
+    if any(left_out.values()):
+        LOG.warning(
+            "Left out of %d questions: %d longer than the student's context less %d tokens of an "
+            "answer, %d with a raw prompt over the text-to-image model's %d tokens",
+            len(asked), left_out["context"], longest, left_out["token_budget"], budget,
+        )  # fmt: skip
     with stage("rl", chosen.steps) as advance:
         report = Report(
             lake, plan.model_id, folder / "events", advance, chosen.checkpoint_every,
@@ -134,9 +141,9 @@ def _fit(
                 max_new_tokens=longest,
             )  # fmt: skip
     report.close()
-    asked = {"pictures_asked": judge.asked, "pictures_rendered": judge.rendered}
-    figures = {"steps": len(ended.history), "scales": list(ended.scales)}
-    return policy, ended, figures | fifths(ended.history) | asked
+    pictures = {"pictures_asked": judge.asked, "pictures_rendered": judge.rendered}
+    figures = {"steps": len(ended.history), "scales": list(ended.scales), "left_out": left_out}
+    return policy, ended, figures | fifths(ended.history) | pictures
 
 
 def runs_ahead(settings: Settings, policy: Any) -> bool:

@@ -93,8 +93,8 @@ def train(lake: Warehouse, home: Path, settings: Settings, plan: SftPlan) -> dic
         metrics = _measured(plan, settings, parents, work)
         metrics |= {"steps": trained["steps"], "last_step": trained["last_step"]}
         metrics |= json.loads((work / "rows.json").read_text(encoding="utf-8"))
-        _finish(lake, folder, settings, plan, metrics)
         append_log(lake, plan.model_id, trained["log"])
+        _finish(lake, folder, settings, plan, metrics)
         shutil.rmtree(work)
     return {"model_id": plan.model_id, "folder": str(folder), "metrics": metrics}
 

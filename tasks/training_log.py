@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from models.train.distributed import is_main
+from models.train.events import Events
 from schemas.records import TRAINING_LOG, TRAINING_SAMPLES
 from warehouse import Warehouse
 
@@ -38,17 +39,16 @@ class Report:
         every: int, drift: Mapping[int, dict[str, float]],
     ) -> None:  # fmt: skip
         self.lake, self.model_id, self.advance, self.every = lake, model_id, advance, every
-        self._drift, self._events = drift, None
+        self._drift, self._folder = drift, events
+        self._events: Events | None = None
         self._rows: list[tuple[int, str, float]] = []
         self._done = 0
-        if is_main():  # the first process speaks for all
-            from models.train.events import Events
-
-            self._events = Events(events)
 
     def __call__(self, step: int, terms: dict[str, float]) -> None:
-        if self._events is None:
+        if not is_main():  # the first process speaks for all
             return
+        if self._events is None:  # a run that goes on keeps what was shown of the steps before
+            self._events = Events(self._folder, done=step - 1)
         terms = terms | self._drift.get(step - 1, {})
         self._events(step, terms)
         self._rows += [(step, name, number) for name, number in terms.items()]

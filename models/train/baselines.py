@@ -6,6 +6,7 @@ is read from the folder again, so both take a folder and no object.  Leaves out 
 which is the point of the comparison.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from models.train.terms import of_answers
 from schemas.training import RlSettings
 
 Log = Callable[[int, dict[str, float]], None]
+HISTORY = "history.json"  # in a checkpoint: the terms of the steps before it
 
 
 def train_trl(
@@ -36,18 +38,20 @@ def train_trl(
 
     `policy` is the same checkpoint in memory: σ is measured with it.  `log(step, terms)` gets the
     same names as PPO's where the terms are the same.  A run that was killed goes on from `trl`'s
-    own last checkpoint in `output`.
+    own last whole checkpoint in `output`.
     """
     from transformers import PrinterCallback, TrainerCallback
 
+    from models.train.sft import COMPLETE, newest_checkpoint
+
     if reward.scales is None:
         calibrate(policy, questions, reward, settings, max_new_tokens)
-    history: list[dict[str, float]] = []
+    last = newest_checkpoint(output)
+    history: list[dict[str, float]] = _history(last)
     config, trainer_class = _config(settings, output, max_new_tokens)
     by_id = {question.question_id: question for question in questions}
     scored: list[Scored] = []
-    done = max((int(p.name.rsplit("-", 1)[1]) for p in output.glob("checkpoint-*")), default=0)
-    rounds = [done // settings.epochs]  # rollouts so far
+    rounds = [len(history)]  # rollouts so far
 
     def score(prompts: Any, completions: Any, question_id: list[str], **_: Any) -> list[float]:
         texts = [_text(completion) for completion in completions]
@@ -65,6 +69,11 @@ def train_trl(
                 log(step, terms)
                 scored.clear()
 
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            checkpoint = output / f"checkpoint-{state.global_step}"
+            (checkpoint / HISTORY).write_text(json.dumps(history))
+            (checkpoint / COMPLETE).write_text(f"{state.global_step}\n")  # last: it counts now
+
     trainer = trainer_class(
         model=str(folder),
         args=config,
@@ -74,10 +83,15 @@ def train_trl(
         callbacks=[Report()],
     )
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is the result's
-    trainer.train(resume_from_checkpoint=any(output.glob("checkpoint-*")) or None)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     policy.model = trainer.accelerator.unwrap_model(trainer.model).eval()
     assert reward.scales is not None
     return Trained("ok", settings.steps, None, reward.scales, history)
+
+
+def _history(checkpoint: Path | None) -> list[dict[str, float]]:
+    """The terms of the steps up to a checkpoint."""
+    return json.loads((checkpoint / HISTORY).read_text()) if checkpoint else []
 
 
 def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[Any, Any]:

@@ -25,6 +25,7 @@ LAST = "last"
 
 def save_training(folder: Path, model: Any, state: "State", scales: tuple[float, float]) -> Path:
     """Write a checkpoint of `state.step`; raises TrainingError if the disk refuses it."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_model
 
     name = f"step-{state.step:06d}"
@@ -39,7 +40,7 @@ def save_training(folder: Path, model: Any, state: "State", scales: tuple[float,
         pointer = folder / f"{LAST}.draft"
         pointer.write_text(name)
         pointer.replace(folder / LAST)
-    except (OSError, RuntimeError) as error:  # torch says a full disk as a RuntimeError
+    except (OSError, RuntimeError, SafetensorError) as error:  # as torch and safetensors say it
         shutil.rmtree(draft, ignore_errors=True)
         raise TrainingError(
             f"The checkpoint of step {state.step} cannot be written to {folder}: {error}. Free "

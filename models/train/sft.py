@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     EarlyStoppingCallback,
@@ -253,10 +254,7 @@ def _lora(sft: SftSettings) -> Any:
 def _train(trainer: Any, job: SftJob, last: Path | None) -> None:
     try:
         trainer.train(resume_from_checkpoint=str(last) if last else None)
-    except (
-        OSError,
-        RuntimeError,
-    ) as error:  # torch and safetensors say a full disk as RuntimeError
+    except (OSError, RuntimeError, SafetensorError) as error:  # as torch and safetensors say it
         whole = newest_checkpoint(job.folder / "checkpoints")
         if not _says_full(error, job.folder):
             raise
@@ -311,7 +309,7 @@ def _save(model: Any, tokenizer: Any, target: Path, job: SftJob) -> None:
         with quiet():
             model.to(dtype).save_pretrained(draft)
             tokenizer.save_pretrained(draft)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise TrainingError(
             f"The trained model cannot be written to {target}: {error}. Free some space and run "
             "the same command again: its last checkpoint is kept."

@@ -11,6 +11,7 @@ from schemas.settings import load_settings
 from tasks.judging import Judge
 from tasks.plan import new_run, one_row, plan_of
 from tasks.training import reinforce
+from tasks.training_log import Report
 from tests.models.train import toy
 from warehouse import Warehouse
 
@@ -135,3 +136,18 @@ def test_what_cannot_be_trained_on_is_said_before_anything_is_loaded(home, stude
         reinforce.fn(run_of(home, **{"rl.dataset_version": 7}), str(student))
     with pytest.raises(ModelError, match="no model 'nobody'"):
         reinforce.fn(run, "nobody")
+
+
+def test_a_report_that_goes_on_keeps_what_tensorboard_showed_before(tmp_path, home):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with open_lake(run_of(home)) as lake:
+        for steps in ((1, 2, 3), (3, 4)):  # killed in step 4, from the checkpoint of step 2
+            report = Report(lake, "m", tmp_path, lambda _: None, 1, drift={})
+            for step in steps:
+                report(step, {"reward": float(step)})
+            report.close()
+        log = lake.query("SELECT step FROM training_log ORDER BY step").column(0).to_pylist()
+    assert log == [1, 2, 3, 4]
+    shown = EventAccumulator(str(tmp_path)).Reload().Scalars("reward")
+    assert [point.step for point in shown] == [1, 2, 3, 4]

@@ -1,0 +1,27 @@
+"""Questions that cannot be asked are left out, and counted by reason."""
+
+from types import SimpleNamespace
+
+from models.train.questions import fitting
+from tests.models.train import toy
+
+
+def test_what_does_not_fit_context_or_pictures_is_left_out():
+    first, second, third = toy.questions()[:3]
+    long = second._replace(messages=({"role": "user", "content": "red car " * 40},))
+    unseen = third._replace(raw_prompt="car " * 20)
+    words = toy.policy(0)
+    for context, kept in ((64, [first]), (None, [first, long])):
+        policy = SimpleNamespace(tokenizer=words.tokenizer, context=context)
+        found = fitting([first, long, unseen], policy, 8, lambda text: len(text.split()), 16)
+        assert found.questions == kept
+        assert found.left_out == {"context": 2 - len(kept), "token_budget": 1}
+
+
+def test_an_answer_needs_room_in_the_context():
+    words = toy.policy(0)
+    question = toy.questions()[0]
+    policy = SimpleNamespace(tokenizer=words.tokenizer, context=64)
+    count = {"count_tokens": len, "token_budget": 99}
+    assert fitting([question], policy, 8, **count).questions
+    assert not fitting([question], policy, 62, **count).questions
