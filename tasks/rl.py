@@ -18,7 +18,7 @@ from typing import Any
 from models.device import pick_device
 from models.tis import load_token_counter
 from models.train.card import write_card
-from models.train.distributed import is_main, wait
+from models.train.distributed import is_main, rank, wait
 from models.train.policy import student_hash
 from schemas.identity import content_id
 from schemas.settings import Settings
@@ -110,7 +110,7 @@ def _fit(
     surrogate = None
     if chosen.reward.surrogate is not None:
         known = known_scores(lake, build, chosen.reward)
-        surrogate = Surrogate(chosen.reward.surrogate, known, folder / WORK / "surrogate")
+        surrogate = Surrogate(chosen.reward.surrogate, known, folder / WORK / f"surrogate-{rank()}")
     count, budget = load_token_counter(settings.tis), build.tis.token_budget
     reward = Reward(chosen.reward, judge, count, budget, surrogate=surrogate)
     policy = load_policy(str(plan.begun.folder), settings.student)

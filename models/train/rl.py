@@ -30,6 +30,7 @@ from models.train.batch import Batch, forward, moved, prepare, values_of
 from models.train.checkpoints import load_training, save_training
 from models.train.clock import Clock
 from models.train.experience import Experience, Step, seed_of
+from models.train.precision import full_precision
 from models.train.reward import Reward, Scored
 from models.train.rollout import Question, Rollout
 from models.train.terms import diverged, shared, summary
@@ -88,11 +89,23 @@ def train_ppo(
     if not any(parameter.requires_grad for parameter in model.parameters()):
         model.requires_grad_(True)  # a loaded policy is frozen; adapters bring their own choice
     reference = copy.deepcopy(model).eval().requires_grad_(False)
-    state, clock = _begin(model, settings), Clock()
+    clock = Clock()
     experience = Experience(
         policy, questions, reward, settings, max_new_tokens=max_new_tokens,
         accelerator=accelerator, clock=clock, ahead=ahead,
     )  # fmt: skip
+    with full_precision(model), closing(experience):
+        return _train(
+            model, reference, experience, reward, settings, folder, sinks, accelerator, clock
+        )
+
+
+def _train(
+    model: Any, reference: Any, experience: Experience, reward: Reward, settings: RlSettings,
+    folder: Path, sinks: Sinks, accelerator: Any, clock: Clock,
+) -> Trained:  # fmt: skip
+    """The steps, from the newest checkpoint on."""
+    state = _begin(model, settings)
     saved = load_training(folder, model, state)
     if saved is not None:
         reward.scales = saved
@@ -100,27 +113,26 @@ def train_ppo(
         if reward.scales is None:
             experience.calibrate()
         _save(folder, model, state, reward, accelerator)
-    with closing(experience):
-        while state.step < settings.steps:
-            torch.manual_seed(seed_of(settings, state.step, accelerator.process_index))
-            step = experience.take(state.step)
-            terms = _learn(model, reference, state, step, settings, accelerator, clock)
-            experience.settle()
-            state.step += 1
-            last = state.step == settings.steps
-            due = last or state.step % settings.checkpoint_every == 0
-            reason = diverged(terms, settings)
-            if due and reason is None:  # terms were measured before the update that is saved
-                after = moved(model, reference, step.rollout, settings.minibatch)
-                reason = diverged(terms | shared(after, accelerator), settings)
-            sinks.log(state.step, terms | clock.lap())
-            if reason is not None:
-                return _back(folder, model, state, reward, reason)
-            state.history.append(terms | {"step": float(state.step)})
-            if last or state.step % settings.samples_every == 0:
-                sinks.samples(state.step, step.rollout, step.scored)
-            if due:
-                _save(folder, model, state, reward, accelerator)
+    while state.step < settings.steps:
+        torch.manual_seed(seed_of(settings, state.step, accelerator.process_index))
+        step = experience.take(state.step)
+        terms = _learn(model, reference, state, step, settings, accelerator, clock)
+        experience.settle()
+        state.step += 1
+        last = state.step == settings.steps
+        due = last or state.step % settings.checkpoint_every == 0
+        reason = diverged(terms, settings)
+        if due and reason is None:  # terms were measured before the update that is saved
+            after = moved(model, reference, step.rollout, settings.minibatch)
+            reason = diverged(terms | shared(after, accelerator), settings)
+        sinks.log(state.step, terms | clock.lap())
+        if reason is not None:
+            return _back(folder, model, state, reward, reason)
+        state.history.append(terms | {"step": float(state.step)})
+        if last or state.step % settings.samples_every == 0:
+            sinks.samples(state.step, step.rollout, step.scored)
+        if due:
+            _save(folder, model, state, reward, accelerator)
     return Trained("ok", state.step, None, _scales(reward), state.history)
 
 

@@ -257,3 +257,23 @@ def test_the_full_method_reaches_the_optimum_and_sooner_than_without_positives(t
     print(f"steps to 95% of the optimum: full {full}, without positives {others}")
     assert statistics.median(full) < float("inf")
     assert statistics.median(full) < statistics.median(others)
+
+
+def test_a_model_in_half_precision_learns_what_half_precision_would_round_away(tmp_path):
+    policy, weights = toy.policy(0), []
+    policy.model.bfloat16()
+    start = policy.model.lm_head.weight.detach().float().clone()
+
+    def log(step, terms):
+        weights.append(policy.model.lm_head.weight.detach().clone())
+
+    settings = toy.settings(adm=ADM, **{**SMALL, "learning_rate": 1e-6, "value_warmup_updates": 0})
+    ended = train_ppo(
+        policy, toy.questions()[:1], toy.reward(), settings, tmp_path,
+        Sinks(log, lambda *_: None), max_new_tokens=8, accelerator=toy.SINGLE,
+    )  # fmt: skip
+    assert ended.status == "ok"
+    assert policy.model.dtype == torch.bfloat16
+    assert weights[-1].dtype == torch.float32
+    assert (weights[-1] != start).float().mean() > 0.9
+    assert (weights[-1].bfloat16().float() != start).float().mean() < 0.2
