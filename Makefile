@@ -63,10 +63,10 @@ bench-embedded: setup ## adherence, scorers, headroom, speed of the embedded mod
 # The demo builds on the first 150 prompts; these are others, with more beautify and compound edits.
 V0_KINDS := ["add", "remove", "replace", "attribute", "style", "lighting", "composition", \
     "beautify", "beautify", "compound", "compound", "follow_up"]
-instructpe-v0: setup ## make profiles/data/instructpe-v0 again: rendered and decided, about 90 minutes
+instructpe-v0: setup ## make profiles/data/instructpe-v0 again: rendered and decided, about an hour of one core
 	@mkdir -p var/v0 && $(BIN)/python -m models.world.grammar 12500 | tail -n +151 > var/v0/v0_prompts.txt
 	DIFFCHAT_HOME=var/v0 $(BIN)/diffchat build --prompts var/v0/v0_prompts.txt --licence Apache-2.0 \
-	    --set 'render.seeds=[0]' --set 'teacher.kinds=$(V0_KINDS)'
+	    --set 'render.seeds=[0]' --set tis.dtype=bfloat16 --set 'teacher.kinds=$(V0_KINDS)'
 	rm -rf var/v0/export && DIFFCHAT_HOME=var/v0 $(BIN)/diffchat export var/v0/export
 	cp var/v0/export/data/*.parquet profiles/data/instructpe-v0/data/
 
