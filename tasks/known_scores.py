@@ -8,10 +8,15 @@ from tasks.plan import Plan
 from warehouse import Warehouse
 
 # Of each prompt, the means over the reward's seeds; preference under every intent it was asked.
+# Not of prompts that a test split holds: what is measured there must be news to the policy.
 KNOWN = """
-WITH seen AS (
+WITH kept AS (
+    SELECT prompt FROM published_rows, unnest([raw_prompt, target_prompt]) AS _(prompt)
+    WHERE split = 'test'
+), seen AS (
     SELECT render_id, prompt FROM renders
     WHERE tis_id = $tis AND status = 'ok' AND seed IN (SELECT unnest($seeds::BIGINT[]))
+        AND prompt NOT IN (SELECT prompt FROM kept)
 ), rated AS (
     SELECT scorer_id, prompt, intent, avg(value) AS value
     FROM scores JOIN seen USING (render_id) WHERE status = 'ok' GROUP BY ALL
