@@ -31,7 +31,7 @@ demo-small: setup ## the same on fewer prompts
 	@$(BIN)/diffchat demo --small
 
 test: setup ## all tests but the slow studies
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=25 -m 'not slow'
 
 test-slow: setup ## the slow studies: crashes, fuzzing, soak
 	@$(BIN)/python -m pytest -m slow
