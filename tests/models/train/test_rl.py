@@ -277,3 +277,39 @@ def test_a_model_in_half_precision_learns_what_half_precision_would_round_away(t
     assert weights[-1].dtype == torch.float32
     assert (weights[-1] != start).float().mean() > 0.9
     assert (weights[-1].bfloat16().float() != start).float().mean() < 0.2
+
+
+def test_a_full_disk_keeps_the_checkpoint_before_and_the_run_goes_on(tmp_path, monkeypatch):
+    """As safetensors says it: an exception of its own, neither an OSError nor a RuntimeError."""
+    import safetensors.torch
+
+    saves, save = [], safetensors.torch.save_model
+
+    def full(model, path):
+        saves.append(path)
+        if len(saves) == 3:  # of the start, of step 2, of step 4
+            raise safetensors.SafetensorError("Error while serializing: No space left on device")
+        save(model, path)
+
+    monkeypatch.setattr(safetensors.torch, "save_model", full)
+    with pytest.raises(TrainingError, match=r"step 4 .*No space left.*goes on"):
+        run(tmp_path, **SMALL)
+    _, seen, ended = run(tmp_path, **SMALL)
+    assert ended.status == "ok"
+    assert sorted(seen.terms) == [3, 4]
+
+
+def test_a_judge_that_raises_is_heard_and_the_run_goes_on_from_its_checkpoint(tmp_path):
+    reward, calls = toy.reward(), []
+
+    def dies(pairs):
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError("the scorer's server hung up")
+        return toy.judge(pairs)
+
+    reward.judge = dies
+    with pytest.raises(RuntimeError, match="hung up"):
+        run(tmp_path, reward=reward, **SMALL)
+    _, seen, _ = run(tmp_path, **SMALL)
+    assert sorted(seen.terms) == [3, 4]
