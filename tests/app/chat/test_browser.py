@@ -32,7 +32,7 @@ def app(tmp_path_factory):
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
     """An app that makes one turn at a time and takes long over each picture."""
-    words = ("--set", "chat.at_once=1", "--set", "tis.steps=150")
+    words = ("--set", "chat.at_once=1", "--set", "tis.steps=400")
     with served(tmp_path_factory.mktemp("slow"), *words) as running:
         yield running
 
