@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 WAIT_MS = 240_000  # a limit, not a goal: other tests use the other core
+LONG = 400  # steps of a picture that takes a few seconds on a fast machine
 SHOTS = os.environ.get("CHAT_SCREENSHOTS")
 
 
@@ -32,7 +33,7 @@ def app(tmp_path_factory):
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
     """An app that makes one turn at a time and takes long over each picture."""
-    words = ("--set", "chat.at_once=1", "--set", "tis.steps=400")
+    words = ("--set", "chat.at_once=1", "--set", f"tis.steps={LONG}")
     with served(tmp_path_factory.mktemp("slow"), *words) as running:
         yield running
 
@@ -189,7 +190,7 @@ def test_who_waits_sees_their_place_and_can_leave_the_line(person, chromium, slo
     other.clicks("#stop", "Stopped before it began")
     assert other.page.input_value("#message textarea") == "a blue boat"  # to be sent again
     assert other.page.locator("#tree [data-turn]").count() == 0
-    person.reads("of 300")
+    person.reads(f"of {LONG}")
     person.keeps("drawing")
     assert "Drawing the picture: step" in person.page.inner_text("#status")
     person.clicks("#stop", "Stopped: nothing was changed")
