@@ -9,7 +9,7 @@ import io
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from app.endpoint import ask
 from app.store import ChatStore
 from app.turns import OnStep, Parts
 from models.collect.safety import unsafe_words
+from models.device import memory_for
 from models.tis import TisIdentity, describe_tis, load_token_counter
 from schemas.errors import ChatError, ModelError
 from schemas.identity import render_id
@@ -115,7 +116,7 @@ class Workshop:
             return ask_about(self.settings.chat.captioner, picture)
         with self._loading:
             captioner = self._captioner()
-        with self.busy, memory_for("describing the picture"):
+        with self.busy, room_for("describing the picture"):
             return captioner(picture)
 
     def check_picture(self, picture: "Image.Image") -> None:
@@ -138,7 +139,7 @@ class Workshop:
         def local(messages: list[dict[str, str]]) -> Iterator[str]:
             with self._loading:
                 policy = self._policy(name)
-            with self.busy, memory_for("writing the prompt"):
+            with self.busy, room_for("writing the prompt"):
                 yield from policy.stream(messages)
 
         return local
@@ -155,7 +156,7 @@ class Workshop:
         def local(messages: list[dict[str, str]], n: int, seed: int) -> Iterator[str]:
             with self._loading:
                 policy = self._policy(name)
-            with self.busy, memory_for("writing other words"):
+            with self.busy, room_for("writing other words"):
                 warmth = chat.wording_temperature
                 found = policy.rewrite([messages], n=n, temperature=warmth, seed=seed)[0]
             yield from (one.prompt for one in found)
@@ -184,7 +185,7 @@ class Workshop:
             return ()
         with self._loading:
             scorers = self._scorers()
-        with self.busy, memory_for("scoring"), Image.open(path) as file:
+        with self.busy, room_for("scoring"), Image.open(path) as file:
             picture = file.convert("RGB")
             values = [
                 (s.identity.measures, round(float(s.score([picture], [intent])[0]), 4))
@@ -249,21 +250,14 @@ class Workshop:
         return self.settings.student.base
 
 
-@contextmanager
-def memory_for(what: str) -> Iterator[None]:
-    """Raises ModelError instead of the many errors that say that memory ran out."""
-    from models.device import free_memory, out_of_memory
-
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        free_memory()
-        raise ModelError(
+def room_for(what: str) -> AbstractContextManager[None]:
+    """Raises ModelError if memory runs out while doing `what`."""
+    return memory_for(
+        lambda _: (
             f"Out of memory while {what}: close other programs or take a smaller model. Your "
             "session is kept."
-        ) from error
+        )
+    )
 
 
 def _identity(tis_json: str) -> TisIdentity:

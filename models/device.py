@@ -1,6 +1,8 @@
 """Where and in which precision a model computes, from the words `auto`, `cuda:1`, `float16` …"""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import ModelError, SettingsError
@@ -52,19 +54,30 @@ def out_of_memory(error: BaseException) -> bool:
     return "out of memory" in text or "can't allocate memory" in text
 
 
-def move(model: Any, device: str, name: str) -> Any:
-    """`model.to(device)`.  Raises ModelError if it does not fit there, saying what to do."""
+@contextmanager
+def memory_for(say: Callable[[str], str]) -> Iterator[None]:
+    """Raises ModelError instead of the many errors that say that memory ran out.
+
+    `say` makes its message of the first line of what the device said.
+    """
     try:
-        return model.to(device)
+        yield
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
         free_memory()
-        raise ModelError(
-            f"{name} does not fit into the memory of {device}: load it in half precision (dtype), "
-            "on another device, or, if it is a text-to-image model, with tis.offload = 'model'. "
-            f"The device said: {str(error).splitlines()[0][:200] if str(error) else 'no memory'}"
-        ) from error
+        said = str(error) or "no memory"
+        raise ModelError(say(said.splitlines()[0][:200])) from error
+
+
+def move(model: Any, device: str, name: str) -> Any:
+    """`model.to(device)`.  Raises ModelError if it does not fit there, saying what to do."""
+    advice = (
+        f"{name} does not fit into the memory of {device}: load it in half precision (dtype), on "
+        "another device, or, if it is a text-to-image model, with tis.offload = 'model'."
+    )
+    with memory_for(lambda said: f"{advice} The device said: {said}"):
+        return model.to(device)
 
 
 def free_memory() -> None:

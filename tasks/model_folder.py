@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from models.train.disk import writing
 from models.weights import write_sums
 from schemas.errors import TrainingError
 
@@ -46,17 +47,3 @@ def place(trained: Path, folder: Path) -> None:
         write_sums(trained)
         for path in trained.iterdir():
             shutil.copyfile(path, folder / path.name)
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """A disk that refuses the finished model is a TrainingError that says what to do."""
-    from safetensors import SafetensorError  # neither an OSError nor a RuntimeError
-
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(
-            f"The trained model cannot be written to {folder}: {error}. Free some space and run "
-            "the same command again: its last checkpoint is kept."
-        ) from error

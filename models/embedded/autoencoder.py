@@ -235,8 +235,7 @@ def _resume(path: Path, vae: Any, optimiser: torch.optim.Optimizer, average: Ave
         return 0
     vae.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
-    for shadow, saved in zip(average.shadow, state["average"], strict=True):
-        shadow.copy_(saved)
+    average.restore(state["average"])
     return state["step"]
 
 

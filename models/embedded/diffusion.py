@@ -270,7 +270,7 @@ def fit(
     rank, ranks = join_ranks()
     log = Log(recipe.name)
     networks.unet.to(memory_format=torch.channels_last)  # a tenth faster on a CPU
-    scheduler = build_scheduler()
+    scheduler, precision = build_scheduler(), mixed_precision()
     optimiser = torch.optim.AdamW(
         networks.parameters(), lr=recipe.peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
@@ -289,7 +289,7 @@ def fit(
         generator = torch.Generator().manual_seed((recipe.seed * 100_003 + step) * ranks + rank)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, steps, recipe.peak, warmup=100, decay=recipe.decay)
-        with mixed_precision():
+        with precision:
             loss = weighted_loss(networks, scheduler, batch, generator)
         optimise(loss, networks, optimiser)
         average.update(step)
@@ -343,8 +343,7 @@ def resume(
     optimiser.load_state_dict(state["optimiser"])
     for group in optimiser.param_groups:
         group["fused"] = True
-    for shadow, saved in zip(average.shadow, state["average"], strict=True):
-        shadow.copy_(saved)
+    average.restore(state["average"])
     return state["step"]
 
 

@@ -235,8 +235,7 @@ def _resume(path: Path, model: Any, optimiser: torch.optim.Optimizer, average: A
     if state is None:
         return 0
     model.load_state_dict(state["model"])
-    for shadow, saved in zip(average.shadow, state["average"], strict=True):
-        shadow.copy_(saved)
+    average.restore(state["average"])
     optimiser.load_state_dict(state["optimiser"])
     return state["step"]
 

@@ -2,8 +2,8 @@
 
 Everything in progress lives under `$DIFFCHAT_HOME/embedded` (default `./var/embedded`) and can be
 killed at any time: a run goes on from its last checkpoint.  Finished weights go to
-`models/embedded/weights/<name>/`.  Diffusion models train in bfloat16
-where the device computes in it (`mixed_precision`), everything else in float32.
+`models/embedded/weights/<name>/`.  Diffusion models train in bfloat16 where the device computes in
+it (`mixed_precision`), everything else in float32.
 """
 
 import hashlib
@@ -113,6 +113,11 @@ class Average:
         """Move the average towards the parameters after optimiser step `step` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.shadow, [p.detach() for p in self.parameters], 1 - decay)
+
+    def restore(self, saved: Iterable[torch.Tensor]) -> None:
+        """Take the averages of a checkpoint, on the device where these are."""
+        for shadow, tensor in zip(self.shadow, saved, strict=True):
+            shadow.copy_(tensor)
 
     def swap(self) -> None:
         """Exchange parameters and averages; call again to undo."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from models.tis.folder import PipelineFolder, open_folder
-from models.tis.tokens import known_budget, load_counter, token_budget
+from models.tis.tokens import load_counter, token_budget
 from models.weights import HUB_PATTERNS, combine, hash_files, resolve
 from schemas.errors import ModelError, SettingsError
 from schemas.identity import tis_id
@@ -47,17 +47,23 @@ def describe_tis(settings: TisSettings) -> TisIdentity:
 def budget_of(folder: PipelineFolder, settings: TisSettings) -> int:
     """The profile's `token_budget` if it names one, else the text encoder's own.
 
-    Raises SettingsError for a longer one than the encoder reads: the rest would be cut in silence.
+    Raises SettingsError for a longer one than the encoder reads (the rest would be cut in silence),
+    and ModelError where neither says how long.
     """
-    wish, own = settings.token_budget, known_budget(folder, settings.max_sequence_length)
-    if wish is None:
-        return token_budget(folder, settings.max_sequence_length)
-    if own is not None and wish > own:
+    wish, own = settings.token_budget, token_budget(folder, settings.max_sequence_length)
+    budget = wish or own
+    if budget is None:
+        raise ModelError(
+            f"The token budget of {folder.pipeline} in {folder.root} is not known: set "
+            "`tis.token_budget` in the profile to the number of prompt tokens its text encoder "
+            "takes."
+        )
+    if own is not None and budget > own:
         raise SettingsError(
             f"tis.token_budget = {wish}, but the text encoder of {settings.model} reads {own} "
             "tokens of a prompt and cuts the rest: lower it, or leave it out."
         )
-    return wish
+    return budget
 
 
 def load_token_counter(settings: TisSettings) -> Callable[[str], int]:

@@ -45,23 +45,12 @@ LONG_ENCODERS = {
 }
 
 
-def token_budget(folder: PipelineFolder, max_sequence_length: int | None) -> int:
-    """Tokens a prompt may have, special tokens not counted.
+def token_budget(folder: PipelineFolder, max_sequence_length: int | None) -> int | None:
+    """Tokens a prompt may have, special tokens not counted; None if that is written nowhere.
 
-    Raises ModelError for an encoder whose length is written nowhere: `tis.token_budget` sets it.
+    Raises SettingsError for a `max_sequence_length` that the pipeline refuses, which it would do
+    only when it renders.
     """
-    found = known_budget(folder, max_sequence_length)
-    if found is not None:
-        return found
-    raise ModelError(
-        f"The token budget of {folder.pipeline} in {folder.root} is not known: set "
-        "`tis.token_budget` in the profile to the number of prompt tokens its text encoder takes."
-    )
-
-
-def known_budget(folder: PipelineFolder, max_sequence_length: int | None) -> int | None:
-    """The same, or None.  Raises SettingsError for a `max_sequence_length` that the pipeline
-    refuses, which it would do only when it renders."""
     long = long_encoder(folder)
     if long:
         if max_sequence_length is not None and max_sequence_length > long.most:

@@ -42,7 +42,7 @@ def train_trl(
     """
     from transformers import PrinterCallback, TrainerCallback
 
-    from models.train.sft import COMPLETE, newest_checkpoint
+    from models.train.sft import complete, newest_checkpoint
 
     if reward.scales is None:
         calibrate(policy, questions, reward, settings, max_new_tokens)
@@ -70,9 +70,10 @@ def train_trl(
                 scored.clear()
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            checkpoint = output / f"checkpoint-{state.global_step}"
-            (checkpoint / HISTORY).write_text(json.dumps(history))
-            (checkpoint / COMPLETE).write_text(f"{state.global_step}\n")  # last: it counts now
+            if state.is_world_process_zero:
+                checkpoint = output / f"checkpoint-{state.global_step}"
+                (checkpoint / HISTORY).write_text(json.dumps(history))
+                complete(output, state.global_step)
 
     trainer = trainer_class(
         model=str(folder),

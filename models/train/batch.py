@@ -65,10 +65,10 @@ def prepare(
         actions_BT = part.actions_BT.to(logits_BTV.device)
         old.append(losses.token_logprobs(logits_BTV, actions_BT).cpu())
         theirs.append(losses.token_logprobs(others_BTV, actions_BT).cpu())
-        kl.append(losses.kl_to_reference(logits_BTV, others_BTV).cpu())
+        kl.append(_kl(logits_BTV, others_BTV, part))
         values.append(values_of(value, hidden_BTH, part).cpu())
     mask_BT, on_policy_B = rollout.mask_BT, rollout.on_policy_B
-    old_BT, kl_BT = torch.cat(old) * mask_BT, torch.cat(kl) * mask_BT
+    old_BT = torch.cat(old) * mask_BT
     if step.stale:  # π_old is who sampled: the policy before the last update
         old_BT = torch.where(on_policy_B[:, None], rollout.behaviour_BT, old_BT)
     values_BT = torch.cat(values) * mask_BT
@@ -92,7 +92,7 @@ def prepare(
     off = mask_BT & ~on_policy_B[:, None]
     at_floor = (weights_BT <= settings.adm.weight_floor) & off
     terms = {
-        "kl": float(kl_BT[on_policy_B].sum(dim=1).mean()),
+        "kl": float(torch.cat(kl).mean()),
         "explained_variance": adv.explained_variance(
             values_BT[on_policy_B], returns_BT[on_policy_B], mask_BT[on_policy_B]
         ),
@@ -105,16 +105,22 @@ def prepare(
 @torch.no_grad()
 def moved(model: Any, reference: Any, rollout: Rollout, size: int) -> dict[str, float]:
     """`kl` (nats an answer) and `entropy` (nats a token) of the on-policy rows' states now."""
-    chosen = rollout.on_policy_B.nonzero().squeeze(1).tolist()
+    rollout = rollout.rows(rollout.on_policy_B.nonzero().squeeze(1).tolist())
     kl, entropy = [], []
-    for rows in _slices(len(chosen), size):
-        part = rollout.rows([chosen[row] for row in rows])
+    for rows in _slices(len(rollout), size):
+        part = rollout.rows(rows)
         logits_BTV, _ = forward(model, part, hidden=False)
         others_BTV, _ = forward(reference, part, hidden=False)
-        mask_BT = part.mask_BT.to(logits_BTV.device)
-        kl.append((losses.kl_to_reference(logits_BTV, others_BTV) * mask_BT).sum(dim=1))
-        entropy.append(losses.entropy(logits_BTV)[mask_BT])
+        kl.append(_kl(logits_BTV, others_BTV, part))
+        entropy.append(losses.entropy(logits_BTV).cpu()[part.mask_BT])
     return {"kl": float(torch.cat(kl).mean()), "entropy": float(torch.cat(entropy).mean())}
+
+
+def _kl(logits_BTV: torch.Tensor, others_BTV: torch.Tensor, part: Rollout) -> torch.Tensor:
+    """KL to the reference of each on-policy answer, in nats: the states that π itself visits."""
+    own_B = part.on_policy_B
+    kl_BT = losses.kl_to_reference(logits_BTV[own_B], others_BTV[own_B]).cpu()
+    return (kl_BT * part.mask_BT[own_B]).sum(dim=1)
 
 
 def _beside_others(step: Step, settings: RlSettings) -> tuple[Rollout, torch.Tensor]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from models.train.disk import REFUSALS
 from schemas.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ LAST = "last"
 
 def save_training(folder: Path, model: Any, state: "State", scales: tuple[float, float]) -> Path:
     """Write a checkpoint of `state.step`; raises TrainingError if the disk refuses it."""
-    from safetensors import SafetensorError
     from safetensors.torch import save_model
 
     name = f"step-{state.step:06d}"
@@ -40,7 +40,7 @@ def save_training(folder: Path, model: Any, state: "State", scales: tuple[float,
         pointer = folder / f"{LAST}.draft"
         pointer.write_text(name)
         pointer.replace(folder / LAST)
-    except (OSError, RuntimeError, SafetensorError) as error:  # as torch and safetensors say it
+    except REFUSALS as error:
         shutil.rmtree(draft, ignore_errors=True)
         raise TrainingError(
             f"The checkpoint of step {state.step} cannot be written to {folder}: {error}. Free "

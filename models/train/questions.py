@@ -33,14 +33,17 @@ def fitting(
     """
     found = Fitting([], {"context": 0, "token_budget": 0})
     for question in questions:
-        length = len(encode_prompt(policy.tokenizer, list(question.messages))) + longest
-        if policy.context is not None and length > policy.context:
+        if policy.context is not None and _length(question, policy) + longest > policy.context:
             found.left_out["context"] += 1
         elif count_tokens(question.raw_prompt) > token_budget:
             found.left_out["token_budget"] += 1
         else:
             found.questions.append(question)
     return found
+
+
+def _length(question: Question, policy: Any) -> int:
+    return len(encode_prompt(policy.tokenizer, list(question.messages)))
 
 
 def _question(row: Row, parents: Mapping[str, Row]) -> Question:

@@ -89,22 +89,20 @@ def train_ppo(
     if not any(parameter.requires_grad for parameter in model.parameters()):
         model.requires_grad_(True)  # a loaded policy is frozen; adapters bring their own choice
     reference = copy.deepcopy(model).eval().requires_grad_(False)
-    clock = Clock()
     experience = Experience(
         policy, questions, reward, settings, max_new_tokens=max_new_tokens,
-        accelerator=accelerator, clock=clock, ahead=ahead,
+        accelerator=accelerator, clock=Clock(), ahead=ahead,
     )  # fmt: skip
     with full_precision(model), closing(experience):
-        return _train(
-            model, reference, experience, reward, settings, folder, sinks, accelerator, clock
-        )
+        return _train(experience, reference, folder, sinks, accelerator)
 
 
 def _train(
-    model: Any, reference: Any, experience: Experience, reward: Reward, settings: RlSettings,
-    folder: Path, sinks: Sinks, accelerator: Any, clock: Clock,
-) -> Trained:  # fmt: skip
-    """The steps, from the newest checkpoint on."""
+    experience: Experience, reference: Any, folder: Path, sinks: Sinks, accelerator: Any
+) -> Trained:
+    """The steps of `experience`, from the newest checkpoint on."""
+    model, reward, clock = experience.policy.model, experience.reward, experience.clock
+    settings = experience.settings
     state = _begin(model, settings)
     saved = load_training(folder, model, state)
     if saved is not None:

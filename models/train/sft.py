@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     EarlyStoppingCallback,
@@ -37,6 +36,7 @@ from transformers import (
 from models.device import pick_device, pick_dtype
 from models.loading import load_model, quiet
 from models.train.data import open_examples
+from models.train.disk import REFUSALS, writing
 from models.train.policy import check_fit, check_folder, eos_ids, load_student_tokenizer
 from schemas.errors import TrainingError
 from schemas.training import SftSettings, StudentSettings
@@ -103,6 +103,14 @@ def newest_checkpoint(folder: Path) -> Path | None:
     for path in set(found) - set(whole):
         shutil.rmtree(path, ignore_errors=True)
     return whole[-1] if whole else None
+
+
+def complete(folder: Path, step: int) -> None:
+    """Say that the checkpoint of `step` below `folder` was written to its end."""
+    with (folder / f"checkpoint-{step}" / COMPLETE).open("w") as file:
+        file.write(f"{step}\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def log_rows(state: Any) -> list[tuple[int, str, float]]:
@@ -254,7 +262,7 @@ def _lora(sft: SftSettings) -> Any:
 def _train(trainer: Any, job: SftJob, last: Path | None) -> None:
     try:
         trainer.train(resume_from_checkpoint=str(last) if last else None)
-    except (OSError, RuntimeError, SafetensorError) as error:  # as torch and safetensors say it
+    except REFUSALS as error:
         whole = newest_checkpoint(job.folder / "checkpoints")
         if not _says_full(error, job.folder):
             raise
@@ -305,15 +313,9 @@ def _save(model: Any, tokenizer: Any, target: Path, job: SftJob) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     shutil.rmtree(target, ignore_errors=True)
     dtype = model.dtype if job.student.dtype == "auto" else pick_dtype(job.student.dtype, "cpu")
-    try:
-        with quiet():
-            model.to(dtype).save_pretrained(draft)
-            tokenizer.save_pretrained(draft)
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(
-            f"The trained model cannot be written to {target}: {error}. Free some space and run "
-            "the same command again: its last checkpoint is kept."
-        ) from error
+    with writing(target), quiet():
+        model.to(dtype).save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
     draft.replace(target)
 
 
@@ -336,8 +338,4 @@ class _Watch(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            with (folder / COMPLETE).open("w") as file:
-                file.write(f"{state.global_step}\n")
-                file.flush()
-                os.fsync(file.fileno())
+            complete(Path(args.output_dir), state.global_step)
