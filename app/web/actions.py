@@ -30,8 +30,8 @@ from schemas.errors import Cancelled, ChatError, DiffChatError, WarehouseError
 LOG = logging.getLogger(__name__)
 MAX_SESSION_FILE = 20 * 2**20  # bytes of an exported session
 OUTPUTS = (
-    "session_id", "message", "chat", "picture", "prompt", "tree", "facts", "status", "seed",
-    "seed_locked", "lock", "consent", "save_picture", "save_session",
+    "session_id", "message", "unsent", "chat", "picture", "prompt", "tree", "facts", "status",
+    "seed", "seed_locked", "lock", "consent", "save_picture", "save_session",
 )  # fmt: skip
 LOOK_S = 0.5  # between two looks at whether it was stopped or the person has left
 PER_ADDRESS = 4  # sessions of one address that may be at the limit at once
@@ -46,6 +46,15 @@ class Wishes(NamedTuple):
     seed_locked: bool
     lock: str
     consent: bool
+
+
+class Asked(NamedTuple):
+    """A turn as the page asks for it."""
+
+    session_id: str
+    controls: tuple[Any, ...]  # values of Wishes
+    address: str
+    words: str = ""  # what was sent; given back if no turn comes of it
 
 
 class Actions:
@@ -75,18 +84,17 @@ class Actions:
                     raise ChatError("The session behind this link is not here (any more).")
                 self.store.save(session)
                 said = "A copy of a shared session: go on as you like."
-                yield self._shown(session, said, message=gr.skip())
+                yield self._shown(session, said)
                 return
             if self.under_way.busy(session_id):
                 said = _doing("a turn of this session is still being made")
-                session = self.store.get(session_id) or Session(session_id=session_id)
-                yield self._shown(session, message=gr.skip())
+                yield self._shown(self._session(session_id))
                 while self.under_way.busy(session_id):
                     yield self._partly(status=said)
                     time.sleep(LOOK_S)
-            yield self._shown(self._session(session_id), message=gr.skip())
+            yield self._shown(self._session(session_id))
         except DiffChatError as error:
-            yield self._shown(self.store.new(), str(error), "alert", gr.skip())
+            yield self._shown(self.store.new(), str(error), "alert")
 
     # Turns
 
@@ -99,36 +107,31 @@ class Actions:
             kind = turns.start if session.current is None else turns.edit
             return kind(session, message or "", parts, **options)
 
-        yield from self._turn(session_id, begin, controls, address)
+        yield from self._turn(Asked(session_id, controls, address, message or ""), begin)
 
     def better(self, session_id: str, *controls: Any, address: str = "") -> Iterator[list[Any]]:
-        yield from self._turn(session_id, turns.better, controls, address)
+        yield from self._turn(Asked(session_id, controls, address), turns.better)
 
     def vary(
         self, session_id: str, number: float, *controls: Any, address: str = ""
     ) -> Iterator[list[Any]]:
-        yield from self._several(session_id, turns.variations, number, controls, address)
+        yield from self._several(Asked(session_id, controls, address), turns.variations, number)
 
     def reword(
         self, session_id: str, number: float, *controls: Any, address: str = ""
     ) -> Iterator[list[Any]]:
-        yield from self._several(session_id, turns.wordings, number, controls, address)
+        yield from self._several(Asked(session_id, controls, address), turns.wordings, number)
 
     def _several(
-        self, session_id: str, kind: Callable[..., Iterator[Step | Session]], number: float,
-        controls: tuple[Any, ...], address: str,
-    ) -> Iterator[list[Any]]:  # fmt: skip
+        self, asked: Asked, kind: Callable[..., Iterator[Step | Session]], number: float
+    ) -> Iterator[list[Any]]:
         def begin(session: Session, parts: Parts, **options: Any) -> Iterator[Step | Session]:
             return kind(session, _count(number), parts, **options)
 
-        yield from self._turn(session_id, begin, controls, address)
+        yield from self._turn(asked, begin)
 
     def _turn(
-        self,
-        session_id: str,
-        begin: Callable[..., Iterator[Step | Session]],
-        controls: tuple[Any, ...],
-        address: str,
+        self, asked: Asked, begin: Callable[..., Iterator[Step | Session]]
     ) -> Iterator[list[Any]]:
         """What to show of a turn while it is made.
 
@@ -136,7 +139,7 @@ class Actions:
         """
         drawn: list[str] = []  # how far the picture is
         left = threading.Event()
-        made = self._made(session_id, begin, controls, address, drawn, left)
+        made = self._made(asked, begin, drawn, left)
         for shown in beside(made, LOOK_S, left):
             if shown is not None:
                 yield shown
@@ -145,20 +148,18 @@ class Actions:
 
     def _made(
         self,
-        session_id: str,
+        asked: Asked,
         begin: Callable[..., Iterator[Step | Session]],
-        controls: tuple[Any, ...],
-        address: str,
         drawn: list[str],
         left: threading.Event,
     ) -> Iterator[list[Any]]:
         session = None
         try:
-            session = self._session(session_id)
-            wishes = Wishes(*controls)
+            session = self._session(asked.session_id)
+            wishes = Wishes(*asked.controls)
             with self.under_way.one(session.session_id):
                 self.rate.take(session.session_id)
-                self.address_rate.take(address)
+                self.address_rate.take(asked.address)
                 session = _as_wished(session, wishes)
                 with self.line.place() as ahead:
                     yield from self._waiting(session, ahead, left)
@@ -169,13 +170,13 @@ class Actions:
                             yield shown
             yield self._shown(session, _done(session))
         except Cancelled as error:
-            yield self._shown(session, str(error), message=gr.skip())
+            yield self._shown(session, str(error), unsent=asked.words)
         except DiffChatError as error:
-            yield self._shown(session or self.store.new(), str(error), "alert", gr.skip())
+            yield self._shown(session, str(error), "alert", unsent=asked.words)
         except Exception as error:
             said = f"A fault of the program ({type(error).__name__}), which its terminal shows: "
             said += "your session is kept, send the same again."
-            yield self._shown(session or self.store.new(), said, "alert", gr.skip())
+            yield self._shown(session, said, "alert", unsent=asked.words)
             raise
 
     def _waiting(
@@ -240,7 +241,8 @@ class Actions:
         return self._moved(session_id, lambda session: session.jump(int(number)))
 
     def new(self) -> list[Any]:
-        return self._shown(self.store.new(), "A new session. Write what the picture should show.")
+        said = "A new session. Write what the picture should show."
+        return self._shown(self.store.new(), said, message="")
 
     def delete(self, session_id: str) -> list[Any]:
         """Forget the session: its file goes; turns that were given stay given."""
@@ -249,7 +251,8 @@ class Actions:
                 self.store.delete(session_id)
         except ChatError as error:
             return self._shown(self.store.new(), str(error), "alert")
-        return self._shown(self.store.new(), "The session was deleted from this machine.")
+        said = "The session was deleted from this machine."
+        return self._shown(self.store.new(), said, message="")
 
     def _moved(self, session_id: str, move: Callable[[Session], Session]) -> list[Any]:
         session = None
@@ -258,9 +261,9 @@ class Actions:
             with self.under_way.one(session.session_id):
                 session = move(session)
                 self.store.save(session)
-            return self._shown(session, message=gr.skip())
+            return self._shown(session)
         except DiffChatError as error:
-            return self._shown(session or self.store.new(), str(error), "alert", gr.skip())
+            return self._shown(session, str(error), "alert")
 
     # Files in
 
@@ -275,7 +278,7 @@ class Actions:
             said = f"By {found.source}. Correct it, then send it."
             return self._shown(session, said, message=found.prompt)
         except DiffChatError as error:
-            return self._shown(session or self.store.new(), str(error), "alert", gr.skip())
+            return self._shown(session, str(error), "alert")
 
     def resume(self, session_id: str, file: str | None) -> list[Any]:
         """A downloaded session file, as a session of one's own."""
@@ -292,7 +295,7 @@ class Actions:
                 said += f" {missing} of its pictures are not on this machine."
             return self._shown(session, said)
         except DiffChatError as error:
-            return self._shown(session or self.store.new(), str(error), "alert", gr.skip())
+            return self._shown(session, str(error), "alert")
 
     def share(self, session_id: str) -> str:
         """The query of a link to a copy of the session; empty before there is a turn."""
@@ -315,18 +318,28 @@ class Actions:
     # Showing
 
     def _session(self, session_id: str) -> Session:
+        """The session of that id; one whose first turn is under way is not in the store yet."""
         found = self.store.get(session_id) if session_id else None
+        if found is None and self.under_way.busy(session_id):
+            return Session(session_id=session_id)
         return found or self.store.new()
 
     def _shown(
-        self, session: Session | None, said: str = "", kind: str = "status", message: Any = ""
+        self,
+        session: Session | None,
+        said: str = "",
+        kind: str = "status",
+        *,
+        message: str | None = None,
+        unsent: str = "",
     ) -> list[Any]:
-        """Values of all of OUTPUTS for a session."""
+        """Values of all of OUTPUTS for a session; without a `message` the box keeps its words."""
         session = session or self.store.new()
         picture, save_picture = self._picture(session)
         values = {
             "session_id": session.session_id,
-            "message": message,
+            "message": gr.skip() if message is None else message,
+            "unsent": unsent,
             "chat": views.messages(session),
             "picture": picture,
             "prompt": views.prompt_html(session),

@@ -22,6 +22,10 @@ DARK_JS = "() => { document.body.classList.toggle('dark'); }"
 SHARE_JS = """(shared) => shared
   ? `${location.origin}${location.pathname}?shared=${shared}`
   : 'There is no turn to share yet.'"""
+# What was sent leaves the box at once, in the browser: what is typed while a turn is made stays.
+TAKE_JS = "(typed) => ['', typed]"
+# What was not made comes back to be sent again, unless something else stands there by then.
+BACK_JS = "(typed, unsent) => typed || unsent"
 # Ctrl/⌘ + Z takes a turn back where no text is being edited.
 KEYS_JS = """() => {
   document.documentElement.lang = 'en';
@@ -105,6 +109,8 @@ def _chat_column(chat: Any) -> dict[str, Any]:
         label="Prompt, then instructions", lines=2, max_lines=6, elem_id="message", autofocus=True,
         placeholder="a red car at night … then: make it blue", submit_btn=False,
     )  # fmt: skip
+    parts["sent"] = gr.Textbox(visible=False)
+    parts["unsent"] = gr.Textbox(visible=False)
     with gr.Row(elem_classes="buttons"):
         parts["send"] = gr.Button("Send", variant="primary", elem_id="send", min_width=80)
         parts["better"] = gr.Button("Make it better", elem_id="better", min_width=140)
@@ -195,12 +201,19 @@ def _wire(parts: dict[str, Any], actions: Actions) -> None:
     controls = [parts[key] for key in ("model", "tis_model", "seed", "seed_locked", "lock",
                                        "consent")]  # fmt: skip
 
-    def turn(trigger: Callable, act: Callable, *inputs: Any) -> None:
-        trigger(
-            streamed(act), [name, *inputs, *controls], outputs, trigger_mode="once",
+    def turn(trigger: Callable, act: Callable, *inputs: Any, mode: Any = "once") -> Any:
+        return trigger(
+            streamed(act), [name, *inputs, *controls], outputs, trigger_mode=mode,
             concurrency_id="turn", concurrency_limit=None, api_visibility="private",
             show_progress="hidden",
         )  # fmt: skip
+
+    def sending(trigger: Callable) -> None:
+        sent, unsent = parts["sent"], parts["unsent"]
+        taken = trigger(None, message, [message, sent], js=TAKE_JS, api_visibility="private")
+        # Not "once": words sent during a turn are refused and given back, not dropped.
+        made = turn(taken.then, actions.send, sent, mode="multiple")
+        made.then(None, [message, unsent], message, js=BACK_JS, api_visibility="private")
 
     def move(trigger: Callable, act: Callable, *inputs: Any) -> None:
         trigger(
@@ -214,8 +227,8 @@ def _wire(parts: dict[str, Any], actions: Actions) -> None:
     def upload(session_id: str, file: str, request: gr.Request) -> list[Any]:
         return actions.upload(session_id, file, _address(request))
 
-    turn(parts["send"].click, actions.send, message)
-    turn(message.submit, actions.send, message)
+    sending(parts["send"].click)
+    sending(message.submit)
     turn(parts["better"].click, actions.better)
     turn(parts["vary"].click, actions.vary, parts["number"])
     turn(parts["reword"].click, actions.reword, parts["number"])

@@ -81,6 +81,12 @@ class Person:
         if turn:
             self.reads(turn)
 
+    def has_back(self, text: str) -> None:
+        """Waits for words that were not used to stand in the box again."""
+        self.page.wait_for_function(
+            "text => document.querySelector('#message textarea').value == text", arg=text
+        )
+
     def clicks(self, selector: str, reads: str) -> None:
         self.page.click(selector)
         self.reads(reads)
@@ -159,6 +165,23 @@ def test_a_conversation_of_five_turns_with_undo_branch_and_reload(person):
     person.keeps("tree")
 
 
+def test_what_is_typed_while_a_turn_is_made_stays(person, slow):
+    """The box is emptied when its words are sent, not when their turn is done."""
+    person.url = slow.url
+    person.comes()
+    box = "#message textarea"
+    person.says("a red car", "Drawing the picture")
+    assert person.page.input_value(box) == ""
+    person.page.fill(box, "make it blue")
+    person.page.click("#send")  # too early: refused and given back
+    person.has_back("make it blue")
+    person.page.fill(box, "make it green")
+    person.clicks("#stop", "Stopped: nothing was changed")
+    person.page.wait_for_timeout(500)  # the words that were stopped do not take the place of these
+    assert person.page.input_value(box) == "make it green"
+    assert person.page.locator("#tree [data-turn]").count() == 0
+
+
 def test_variations_have_one_prompt_and_other_seeds(person):
     person.comes()
     person.says("two blue birds in a meadow", "Turn 1 of 1")
@@ -188,7 +211,7 @@ def test_who_waits_sees_their_place_and_can_leave_the_line(person, chromium, slo
     other.says("a blue boat")
     other.reads("1 turn is before yours")
     other.clicks("#stop", "Stopped before it began")
-    assert other.page.input_value("#message textarea") == "a blue boat"  # to be sent again
+    other.has_back("a blue boat")  # to be sent again
     assert other.page.locator("#tree [data-turn]").count() == 0
     person.reads(f"of {LONG}")
     person.keeps("drawing")
