@@ -4,11 +4,13 @@
 
 Method: every arm starts from the same SFT model (`--parent`, default the latest) and runs `steps`
 rollouts of 32 answers, one picture each (4,000 pictures by default, cache hits counted).  The last
-model of each run answers the test split greedily; its answers are rendered and scored on the seeds
-of `[render]`, and gains are over the raw prompt on the same seeds.  Intervals are 95%, by a
-bootstrap that draws training seeds and cases again; differences are paired by case, those to PPO
-also by seed.  A run is a model version: one that is there is not trained again, so a killed study
-goes on, and one with more seeds or arms keeps what is done.
+model of each run answers the test split greedily, and once more sampled at temperature 1 ("sampled"
+is the reward of that, which is what RL maximises); answers are rendered and scored on the seeds of
+`[render]`, and gains are over the raw prompt on the same seeds.  Requests for beauty alone, where
+answers differ most, are a tenth of the split: their table has all that the split holds.  Intervals
+are 95%, by a bootstrap that draws training seeds and cases again; differences are paired by case,
+those to PPO also by seed.  A run is a model version: one that is there is not trained again, so a
+killed study goes on, and one with more seeds or arms keeps what is done.
 
 Best-of-n stands in a block of its own, since it spends its budget at inference.  Leaves out what
 people think (`diffchat vote`).
@@ -17,9 +19,12 @@ people think (`diffchat vote`).
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from models.train.rollout import Question
 
 NO_ADM = {"rl.adm.positive_share": 0.0, "rl.adm.negative_share": 0.0}
 ARMS: dict[str, dict[str, Any]] = {
@@ -33,7 +38,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "full, no integrity in reward": {"rl.reward.integrity": 0.0},
 }
 MEASURES = ("aesthetics", "preference", "held_out")
-COLUMNS = ("reward", "integrity", *MEASURES, "tokens")
+COLUMNS = ("reward", "integrity", *MEASURES, "tokens", "sampled")
+COMPARED = ("reward", "sampled", "integrity", "held_out")
 RESAMPLES = 2_000
 Results = dict[str, list[np.ndarray]]  # arm → a (cases, COLUMNS) array for each training seed
 
@@ -84,8 +90,8 @@ class Study:
             self.lake, self.home, arguments.parent, self.settings.student
         ).folder
         data = training_data(self.lake, self.settings.rl, "rl")
-        rows = [row for b in data.batches("test", arguments.cases) for row in b.to_pylist()]
-        self.questions = questions_of(rows, data.parents())
+        rows = [row for b in data.batches("test", None) for row in b.to_pylist()]
+        self.questions = cases_of(questions_of(rows, data.parents()), arguments.cases)
         self.judge = Judge(self.lake, self.plan, self.settings.render.seeds, MEASURES)
         pair = Judge(self.lake, self.plan, self.settings.render.seeds, MEASURES[:2])
         assert self.plan.tis is not None
@@ -105,12 +111,15 @@ class Study:
         return resolve_model(self.lake, self.home, result["model_id"]).folder
 
     def measure(self, folder: Path) -> np.ndarray:
-        """(cases, COLUMNS) of a model's greedy answers."""
+        """(cases, COLUMNS) of a model's answers."""
         from models.train.policy import load_policy
 
         policy = load_policy(str(folder), self.settings.student)
-        answers = policy.rewrite([list(q.messages) for q in self.questions])
-        return self._figures([answer.prompt for (answer,) in answers])
+        asked = [list(q.messages) for q in self.questions]
+        greedy = self._figures([answer.prompt for (answer,) in policy.rewrite(asked)])
+        drawn = policy.rewrite(asked, n=1, temperature=1.0)
+        sampled = self.reward(self.questions, [answer.prompt for (answer,) in drawn])
+        return np.hstack([greedy, [[row.total] for row in sampled]])
 
     def best_of(self, n: int) -> np.ndarray:
         """The same of the parent's best of `n` samples by the reward."""
@@ -121,9 +130,11 @@ class Study:
         texts = [row.prompt for drawn in answers for row in drawn]
         asked = [question for question in self.questions for _ in range(n)]
         totals = np.array([row.total for row in self.reward(asked, texts)]).reshape(-1, n)
-        return self._figures([answers[i][k].prompt for i, k in enumerate(totals.argmax(axis=1))])
+        best = [answers[i][k].prompt for i, k in enumerate(totals.argmax(axis=1))]
+        return np.pad(self._figures(best), ((0, 0), (0, 1)), constant_values=np.nan)
 
     def _figures(self, texts: list[str]) -> np.ndarray:
+        """(cases, COLUMNS) of one answer a case, but for "sampled"."""
         if self.reward.scales is None:  # σ of the study: the parent's greedy answers
             self.reward.calibrate(self.questions, texts)
         scored = self.reward(self.questions, texts)
@@ -138,14 +149,23 @@ class Study:
         return np.hstack([head, ours - raw, [[row.tokens] for row in scored]])
 
 
+def cases_of(questions: list["Question"], count: int) -> list["Question"]:
+    """The first `count`, and after them all others that ask for beauty alone."""
+    return questions[:count] + [q for q in questions[count:] if q.edit_kind == "beautify"]
+
+
 def report(results: Results, study: "Study") -> str:
     """All tables, of the runs there are by now."""
     beauty = np.array([q.edit_kind == "beautify" for q in study.questions])
+    split = np.arange(len(beauty)) < study.arguments.cases
+    change = split & ~beauty
+    whole = only(results, split)
     parts = [
-        f"## Test split, {len(beauty)} cases\n\n{means(results)}",
-        f"## Paired differences\n\n{differences(results)}",
-        f"## Asked for beauty alone, {beauty.sum()} cases\n\n{differences(only(results, beauty))}",
-        f"## Asked for a change, {(~beauty).sum()} cases\n\n{differences(only(results, ~beauty))}",
+        f"## Test split, {split.sum()} cases\n\n{means(whole)}",
+        f"## Paired differences\n\n{differences(whole)}",
+        f"## Asked for beauty alone, {beauty.sum()} cases\n\n{means(only(results, beauty))}\n\n"
+        f"{differences(only(results, beauty))}",
+        f"## Asked for a change, {change.sum()} cases\n\n{differences(only(results, change))}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -166,16 +186,15 @@ def means(results: Results) -> str:
 
 def differences(results: Results) -> str:
     """Reward, integrity and held-out score less those of SFT and of PPO without its additions."""
-    columns = ("reward", "integrity", "held_out")
     others = [arm for arm in ("sft", "ppo") if arm in results]
-    lines = _head("arm", *(f"{name} − {other}" for other in others for name in columns))
+    lines = _head("arm", *(f"{name} − {other}" for other in others for name in COMPARED))
     for arm, runs in results.items():
         if arm == "sft":
             continue
         cells = [
             "" if arm == other else _interval(_paired(runs, results[other], COLUMNS.index(name)))
             for other in others
-            for name in columns
+            for name in COMPARED
         ]
         lines.append(f"| {arm} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -195,6 +214,8 @@ def _paired(runs: list[np.ndarray], others: list[np.ndarray], column: int) -> np
 
 def _interval(values: np.ndarray) -> str:
     """Mean and 95% interval of (seeds, cases): seeds and cases are drawn again with replacement."""
+    if np.isnan(values).all():
+        return ""
     generator = np.random.default_rng(0)
     seeds, cases = values.shape
     means = [

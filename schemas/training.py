@@ -119,6 +119,8 @@ class RlSettings(Frozen):
     samples: int = Field(default=4, ge=1)  # answers a prompt; BP has 64 rollouts a step
     kind_shares: dict[EditKind, Annotated[float, Field(gt=0, le=1)]] = Field(default={})
     # of a step's prompts, by kind of edit; the other kinds share what is left as the data has them
+    epoch_steps: int | None = Field(default=None, ge=1)
+    # after so many, the same questions in the same order; None: all once, then in another order
     learning_rate: float = 2e-4  # BP: 5e-6 for 1.1 B parameters
     value_learning_rate: float = 1e-3
     warmup_steps: int = 3  # of the policy's learning rate

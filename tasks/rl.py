@@ -143,7 +143,7 @@ def _fit(
     report.close()
     pictures = {"pictures_asked": judge.asked, "pictures_rendered": judge.rendered}
     figures = {"steps": len(ended.history), "scales": list(ended.scales), "left_out": left_out}
-    return policy, ended, figures | fifths(ended.history) | pictures
+    return policy, ended, figures | fifths(ended.history, chosen.epoch_steps) | pictures
 
 
 def runs_ahead(settings: Settings, policy: Any) -> bool:

@@ -1,5 +1,6 @@
 """What a training reports while it runs: to the warehouse, to TensorBoard and to the bar."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -98,17 +99,32 @@ class Samples:
         self.lake.append("training_samples", pa.Table.from_pylist(rows, schema=TRAINING_SAMPLES))
 
 
-def fifths(history: list[dict[str, float]]) -> dict[str, Any]:
-    """Means of the first and last fifth of the steps; of the reward also the error over steps."""
+def fifths(history: list[dict[str, float]], epoch_steps: int | None = None) -> dict[str, Any]:
+    """Means of the first and last fifth of the steps, and how far the reward rose between them.
+
+    The error of the rise is over steps.  With `rl.epoch_steps`, steps of both fifths that ask the
+    same questions are compared with each other: rewards differ far more by question than by
+    what a policy learns, and between other steps that is all noise.
+    """
     fifth = max(1, len(history) // 5)
+    first, last = history[:fifth], history[-fifth:]
     found: dict[str, Any] = {}
-    for name, part in (("first_fifth", history[:fifth]), ("last_fifth", history[-fifth:])):
+    for name, part in (("first_fifth", first), ("last_fifth", last)):
         for term in TERMS:
             numbers = [row[term] for row in part if term in row]
             if numbers:
                 found[f"{term}_{name}"] = round(statistics.fmean(numbers), 4)
-        rewards = [row["reward"] for row in part]
-        if len(rewards) > 1:
-            error = statistics.stdev(rewards) / len(rewards) ** 0.5
-            found[f"reward_error_{name}"] = round(error, 4)
-    return found
+    if fifth == 1:
+        return found
+    before, after = ([row["reward"] for row in part] for part in (first, last))
+    paired = bool(epoch_steps) and (len(history) - fifth) % (epoch_steps or 1) == 0
+    if paired:
+        spread = statistics.stdev(b - a for a, b in zip(before, after, strict=True))
+    else:
+        spread = math.hypot(statistics.stdev(before), statistics.stdev(after))
+    rise = statistics.fmean(after) - statistics.fmean(before)
+    error = spread / fifth**0.5
+    return found | {
+        "reward_rise": round(rise, 4), "reward_rise_error": round(error, 4),
+        "reward_rise_paired": paired,
+    }  # fmt: skip

@@ -3,8 +3,10 @@
     asker = Asker(questions, settings)
     asker.step(3)              # the questions of step 3, over all processes, in order
 
-A step's order is a function of (seed, step) alone.  Shares matter because answers to most
-instructions hardly differ: where a policy says the same thing every time, pictures teach nothing.
+A step's order is a function of (seed, step) alone.  With `rl.epoch_steps` an epoch is cut short and
+asked again in the same order, so that a short run can compare its end with its beginning.  Shares
+matter because answers to most instructions hardly differ: where a policy says the same thing every
+time, pictures teach nothing.
 Leaves out answering (`experience`).
 """
 
@@ -28,6 +30,10 @@ class Pool(NamedTuple):
     questions: tuple[Question, ...]
     count: int
 
+    def size(self, steps: int | None) -> int:
+        """Questions of an epoch: all, or at most as many as `steps` steps ask."""
+        return min(len(self.questions), (steps or len(self.questions)) * self.count)
+
 
 class Asker:
     """`ranks`: processes that share a step, each with `settings.prompts` questions."""
@@ -38,7 +44,7 @@ class Asker:
             raise TrainingError(
                 "There is nothing to train on: the dataset version has no rows in its train split."
             )
-        self.seed = settings.seed
+        self.seed, self.epoch_steps = settings.seed, settings.epoch_steps
         self.pools = _pools(questions, settings, settings.prompts * ranks)
         self._order = lru_cache(maxsize=len(self.pools) * 2)(self._new_order)
 
@@ -47,8 +53,9 @@ class Asker:
         asked = []
         for number, pool in enumerate(self.pools):
             for place in range(step * pool.count, (step + 1) * pool.count):
-                epoch, index = divmod(place, len(pool.questions))
-                asked.append(pool.questions[self._order(number, epoch)[index]])
+                epoch, index = divmod(place, pool.size(self.epoch_steps))
+                order = self._order(number, 0 if self.epoch_steps else epoch)
+                asked.append(pool.questions[order[index]])
         return asked
 
     def _new_order(self, pool: int, epoch: int) -> list[int]:

@@ -1,7 +1,6 @@
 """The card of a trained model: README.md in its folder, as the hub shows it."""
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -121,14 +120,13 @@ def fifths(metrics: Mapping[str, Any]) -> list[tuple[str, float, float]]:
 
 def rise(metrics: Mapping[str, Any]) -> str:
     """How much the reward rose from the first fifth to the last, in a sentence; "" if unknown."""
-    ends = ("first_fifth", "last_fifth")
-    if not all(f"reward_error_{end}" in metrics for end in ends):
+    if "reward_rise" not in metrics:
         return ""
-    first, last = (metrics[f"reward_{end}"] for end in ends)
-    error = math.hypot(*(metrics[f"reward_error_{end}"] for end in ends))
-    moved = "rose" if last >= first else "fell"
-    size = f"{abs(last - first) / error:.1f} standard errors" if error > 0 else "without any noise"
-    return f"The reward {moved} by {abs(last - first):.2f}, {size} of the difference."
+    gain, error = metrics["reward_rise"], metrics["reward_rise_error"]
+    moved = "rose" if gain >= 0 else "fell"
+    size = f"{abs(gain) / error:.1f} standard errors" if error > 0 else "without any noise"
+    asked = " on the same questions" if metrics["reward_rise_paired"] else ""
+    return f"The reward {moved} by {abs(gain):.2f}{asked}, {size} of the difference."
 
 
 def learning(metrics: Mapping[str, Any]) -> str:

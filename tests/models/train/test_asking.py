@@ -29,6 +29,19 @@ def test_every_question_is_asked_once_an_epoch_in_another_order():
     assert names(asker, range(3)) == first
 
 
+def test_a_short_epoch_asks_the_same_questions_again_step_by_step():
+    settings = toy.settings(prompts=4, kind_shares={"beautify": 0.5}, epoch_steps=3)
+    asker = Asker(questions(beautify=20, add=20, remove=20), settings)
+    first = names(asker, range(3))
+    assert len(set(first)) == 12
+    assert names(asker, range(3, 6)) == names(asker, range(30, 33)) == first
+
+
+def test_a_short_epoch_of_few_questions_still_asks_each():
+    asker = Asker(questions(add=5), toy.settings(prompts=2, epoch_steps=30))
+    assert sorted(set(names(asker, range(3)))) == [f"add-{i}" for i in range(5)]
+
+
 def test_a_share_is_kept_in_every_step_and_the_rest_is_as_in_the_data():
     settings = toy.settings(prompts=4, kind_shares={"beautify": 0.5})
     asker = Asker(questions(beautify=3, add=8, remove=8), settings, ranks=2)
