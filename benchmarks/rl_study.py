@@ -111,7 +111,29 @@ class Study:
         return resolve_model(self.lake, self.home, result["model_id"]).folder
 
     def measure(self, folder: Path) -> np.ndarray:
-        """(cases, COLUMNS) of a model's answers."""
+        """(cases, COLUMNS) of a model's answers; a trained one is measured once."""
+        kept = self.home / "studies" / f"{self._measured_as(folder)}.npy"
+        if kept.exists() and folder != self.parent:  # the parent's answers give σ
+            return np.load(kept)
+        found = self._measured(folder)
+        kept.parent.mkdir(exist_ok=True)
+        with kept.with_suffix(".draft").open("wb") as draft:
+            np.save(draft, found)
+        kept.with_suffix(".draft").replace(kept)
+        return found
+
+    def _measured_as(self, folder: Path) -> str:
+        from models.train.policy import student_hash
+        from schemas.identity import content_id
+
+        assert self.plan.tis is not None
+        return content_id(
+            "rl-study", student_hash(folder), student_hash(self.parent),
+            [question.question_id for question in self.questions], self.plan.tis.tis_id,
+            [scorer.scorer_id for scorer in self.plan.scorers], list(self.settings.render.seeds),
+        )  # fmt: skip
+
+    def _measured(self, folder: Path) -> np.ndarray:
         from models.train.policy import load_policy
 
         policy = load_policy(str(folder), self.settings.student)
