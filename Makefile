@@ -6,7 +6,7 @@ export HF_HUB_OFFLINE ?= 1
 export DO_NOT_TRACK ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-small test test-slow check bench bench-embedded instructpe-v0 rl-study embedded-models up down clean
+.PHONY: help setup demo demo-small test test-slow check bench bench-embedded instructpe-v0 rl-study embedded-models embedded-cards up down clean
 
 help: ## what can be run
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
@@ -79,9 +79,16 @@ rl-study: setup ## ablations of the RL method, 5 seeds each; hours, in the backg
 EMBEDDED := $${DIFFCHAT_HOME:-var}/embedded
 embedded-models: setup ## retrain the embedded models from nothing; hours, in the background
 	@mkdir -p $(EMBEDDED)
-	@nohup sh -c 'for step in $(STEPS); do $(BIN)/python -m models.embedded $$step || exit 1; done; $(MAKE) instructpe-v0' \
+	@nohup sh -c 'for step in $(STEPS); do $(BIN)/python -m models.embedded $$step || exit 1; done; \
+	    $(MAKE) embedded-cards && $(MAKE) instructpe-v0' \
 	    > $(EMBEDDED)/all.log 2>&1 & echo "training in the background; see $(EMBEDDED)/all.log"
 STEPS ?= vae sd sdxl adherence clip aesthetic preference heldout lm ip2p
+
+embedded-cards: setup ## figures in the cards of language model and scorers, golden values of the tests
+	@mkdir -p $(EMBEDDED)
+	$(BIN)/python -m benchmarks.embedded_scorers --json $(EMBEDDED)/figures.json
+	$(BIN)/python -m models.embedded.cards $(EMBEDDED)/figures.json
+	$(BIN)/python -m tests.models.golden
 
 up: setup ## Prefect server, work pools, deployments and a worker, in the background
 	@$(BIN)/diffchat up
