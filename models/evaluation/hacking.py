@@ -1,8 +1,9 @@
 """Detectors of reward hacking: what systems like this one do when scorers are all they please.
 
-Known from others' reports (RESEARCH notes: ddpo-pytorch #12, Pref-GRPO #2, DanceGRPO #36): ever
-longer prompts, the same modifiers everywhere, saturated colours, a centred subject on a blurred
-ground, and scores that a scorer outside the reward does not share.  `traits` measures a picture;
+Known from others' reports (RESEARCH notes: ddpo-pytorch #12, Pref-GRPO #2, DanceGRPO #36) and from
+our own training: ever longer prompts, the same modifiers everywhere or twice in a prompt, saturated
+colours, a centred subject on a blurred ground, and scores that a scorer outside the reward does not
+share.  `traits` measures a picture;
 `alarms` compares a method with the teacher (of the raw prompt, where there is none).
 
 The thresholds are our choice.  An alarm is a reason to look at pictures, not a proof.
@@ -24,6 +25,7 @@ TRAITS_REVISION = 1  # of the code below: raise it when the same picture gives o
 LONGER = 1.5  # times the reference's words
 STUFFED = 1.0  # style words more than the reference's, on average
 REPEATED = 0.6  # share of prompts with one and the same unasked-for style word
+TWICE = 0.2  # share of prompts that say a phrase twice, beyond what they were given
 STRONGER = 0.5  # σ of the raw pictures: saturation, centring, blur
 UNSHARED = 0.25  # σ: a gain in the reward's scorers that the held-out one lacks
 
@@ -90,6 +92,8 @@ def alarms(
     word, share = most_repeated(prompts, asked)
     label = f"same modifier: {word}" if word else "same modifier"
     add(label, share, 0.0, f"over {REPEATED:.0%} of prompts", share > REPEATED)
+    twice = said_twice(prompts, asked)
+    add("a phrase said twice", twice, 0.0, f"over {TWICE:.0%} of prompts", twice > TWICE)
     for name, label, sign in (
         ("saturation", "saturation", 1),
         ("centred", "centred subject", 1),
@@ -120,6 +124,21 @@ def most_repeated(prompts: Sequence[str], asked: Sequence[str]) -> tuple[str, fl
         return "", 0.0
     word, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
     return word, count / len(prompts)
+
+
+def said_twice(prompts: Sequence[str], asked: Sequence[str]) -> float:
+    """Share of prompts with a phrase between commas that stands there before and was not given.
+
+    Seen in our own training: "golden light, golden light" draws more of it, and reads badly.
+    """
+    if not prompts:
+        return 0.0
+    return sum(map(_repeats, prompts, asked)) / len(prompts)
+
+
+def _repeats(prompt: str, asked: str) -> bool:
+    counts = Counter(phrase.strip().lower() for phrase in prompt.split(","))
+    return any(n > 1 and phrase and phrase not in asked.lower() for phrase, n in counts.items())
 
 
 def alarm_rows(found: Sequence[Alarm]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.evaluation.hacking import alarms, most_repeated, traits
+from models.evaluation.hacking import alarms, most_repeated, said_twice, traits
 from models.evaluation.metrics import distinct_bigrams, image_integrity, text_metrics
 
 CASE = {
@@ -82,3 +82,13 @@ def test_each_way_of_hacking_has_its_alarm_and_an_honest_method_none():
     assert fired({}, stuffed, asked) == {"same modifier: masterpiece"}
     wanted = [f"{question}, masterpiece" for question in asked]
     assert most_repeated(stuffed, wanted) == ("", 0.0)
+
+
+def test_a_phrase_said_twice_is_an_alarm_unless_it_was_given_so():
+    asked = ["a cat, golden light, make it better", "a dog, make it better"]
+    twice = ["a cat, golden light, fine detail", "a dog, Neon glow, neon glow"]
+    assert said_twice(twice, asked) == 0.5
+    assert "a phrase said twice" in fired({}, twice, asked)
+    given = ["a cat, golden light, golden light", "a dog, neon glow"]
+    assert said_twice(given, asked) == 0.0
+    assert said_twice([], []) == 0.0
