@@ -3,14 +3,15 @@
     make rl-study         # or: python -m benchmarks.rl_study --seeds 5 --steps 125 --best-of 4
 
 Method: every arm starts from the same SFT model (`--parent`, default the latest) and runs `steps`
-rollouts of 32 answers, one picture each (4,000 pictures by default, cache hits counted).  The last
+rollouts of 32 answers, one picture each (4,000 pictures by default, cache hits counted). The last
 model of each run answers the test split greedily, and once more sampled at temperature 1 ("sampled"
-is the reward of that, which is what RL maximises); answers are rendered and scored on the seeds of
-`[render]`, and gains are over the raw prompt on the same seeds.  Requests for beauty alone, where
-answers differ most, are a tenth of the split: their table has all that the split holds.  Intervals
-are 95%, by a bootstrap that draws training seeds and cases again; differences are paired by case,
-those to PPO also by seed.  A run is a model version: one that is there is not trained again, so a
-killed study goes on, and one with more seeds or arms keeps what is done.
+is the reward of that, which is what RL maximises, and "sampled_integrity" its integrity); answers
+are rendered and scored on the seeds of `[render]`, and gains are over the raw prompt on the same
+seeds. Requests for beauty alone, where answers differ most, and compound ones, where integrity is
+lowest, have tables of all that the split holds. Intervals are 95%, by a bootstrap that draws
+training seeds and cases again; differences are paired by case, those to PPO also by seed. A run is
+a model version: one that is there is not trained again, so a killed study goes on, and one with
+more seeds or arms keeps what is done.
 
 Best-of-n stands in a block of its own, since it spends its budget at inference.  Leaves out what
 people think (`diffchat vote`).
@@ -38,8 +39,9 @@ ARMS: dict[str, dict[str, Any]] = {
     "full, no integrity in reward": {"rl.reward.integrity": 0.0},
 }
 MEASURES = ("aesthetics", "preference", "held_out")
-COLUMNS = ("reward", "integrity", *MEASURES, "tokens", "sampled")
-COMPARED = ("reward", "sampled", "integrity", "held_out")
+COLUMNS = ("reward", "integrity", *MEASURES, "tokens", "sampled", "sampled_integrity")
+COMPARED = ("reward", "sampled", "integrity", "sampled_integrity", "held_out")
+APART = {"beautify": "Asked for beauty alone", "compound": "Asked for several edits"}
 RESAMPLES = 2_000
 Results = dict[str, list[np.ndarray]]  # arm → a (cases, COLUMNS) array for each training seed
 
@@ -141,7 +143,7 @@ class Study:
         greedy = self._figures([answer.prompt for (answer,) in policy.rewrite(asked)])
         drawn = policy.rewrite(asked, n=1, temperature=1.0)
         sampled = self.reward(self.questions, [answer.prompt for (answer,) in drawn])
-        return np.hstack([greedy, [[row.total] for row in sampled]])
+        return np.hstack([greedy, [[row.total, row.integrity] for row in sampled]])
 
     def best_of(self, n: int) -> np.ndarray:
         """The same of the parent's best of `n` samples by the reward."""
@@ -153,10 +155,10 @@ class Study:
         asked = [question for question in self.questions for _ in range(n)]
         totals = np.array([row.total for row in self.reward(asked, texts)]).reshape(-1, n)
         best = [answers[i][k].prompt for i, k in enumerate(totals.argmax(axis=1))]
-        return np.pad(self._figures(best), ((0, 0), (0, 1)), constant_values=np.nan)
+        return np.pad(self._figures(best), ((0, 0), (0, 2)), constant_values=np.nan)
 
     def _figures(self, texts: list[str]) -> np.ndarray:
-        """(cases, COLUMNS) of one answer a case, but for "sampled"."""
+        """(cases, COLUMNS) of one answer a case, but for the sampled ones."""
         if self.reward.scales is None:  # σ of the study: the parent's greedy answers
             self.reward.calibrate(self.questions, texts)
         scored = self.reward(self.questions, texts)
@@ -172,23 +174,20 @@ class Study:
 
 
 def cases_of(questions: list["Question"], count: int) -> list["Question"]:
-    """The first `count`, and after them all others that ask for beauty alone."""
-    return questions[:count] + [q for q in questions[count:] if q.edit_kind == "beautify"]
+    """The first `count`, and after them all others of the kinds that have a table of their own."""
+    return questions[:count] + [q for q in questions[count:] if q.edit_kind in APART]
 
 
 def report(results: Results, study: "Study") -> str:
     """All tables, of the runs there are by now."""
-    beauty = np.array([q.edit_kind == "beautify" for q in study.questions])
-    split = np.arange(len(beauty)) < study.arguments.cases
-    change = split & ~beauty
-    whole = only(results, split)
-    parts = [
-        f"## Test split, {split.sum()} cases\n\n{means(whole)}",
-        f"## Paired differences\n\n{differences(whole)}",
-        f"## Asked for beauty alone, {beauty.sum()} cases\n\n{means(only(results, beauty))}\n\n"
-        f"{differences(only(results, beauty))}",
-        f"## Asked for a change, {change.sum()} cases\n\n{differences(only(results, change))}",
-    ]
+    kinds = np.array([question.edit_kind for question in study.questions])
+    groups = {"Test split": np.arange(len(kinds)) < study.arguments.cases}
+    groups |= {title: kinds == kind for kind, title in APART.items()}
+    groups["Asked for one change"] = groups["Test split"] & ~np.isin(kinds, list(APART))
+    parts = []
+    for title, cases in groups.items():
+        its = only(results, cases)
+        parts += [f"## {title}, {cases.sum()} cases", means(its), differences(its)]
     return "\n\n".join(parts) + "\n"
 
 

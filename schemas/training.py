@@ -92,7 +92,7 @@ class SurrogateSettings(Frozen):
 
 
 class RewardSettings(Frozen):
-    """R = Σ w_k·clip(gain_k/σ_k, ±3) + w_c·CI − length penalty (DESIGN.md, Method)."""
+    """R = Σ w_k·clip(gain_k/σ_k, ±3) + w_c·CI − penalties (DESIGN.md, Method)."""
 
     aesthetics: float = 1.0
     preference: float = 1.0
@@ -102,6 +102,7 @@ class RewardSettings(Frozen):
     calibration: int = Field(default=64, ge=2)  # training prompts whose SFT gains give σ
     length_penalty: float = 0.5  # for each share of the TIS's token budget beyond `length_free`
     length_free: float = 0.6  # share of the budget that costs nothing
+    repeat_penalty: float = 1.0  # for each phrase that the prompt says again
     surrogate: SurrogateSettings | None = None  # None: every step is rendered
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from models.integrity import analyse
+from models.integrity import analyse, repeated_phrases
 from models.integrity.lexicon import word_sets
 from schemas.identity import scorer_id
 
@@ -127,18 +127,10 @@ def most_repeated(prompts: Sequence[str], asked: Sequence[str]) -> tuple[str, fl
 
 
 def said_twice(prompts: Sequence[str], asked: Sequence[str]) -> float:
-    """Share of prompts with a phrase between commas that stands there before and was not given.
-
-    Seen in our own training: "golden light, golden light" draws more of it, and reads badly.
-    """
+    """Share of prompts that say a phrase again which was not given twice."""
     if not prompts:
         return 0.0
-    return sum(map(_repeats, prompts, asked)) / len(prompts)
-
-
-def _repeats(prompt: str, asked: str) -> bool:
-    counts = Counter(phrase.strip().lower() for phrase in prompt.split(","))
-    return any(n > 1 and phrase and phrase not in asked.lower() for phrase, n in counts.items())
+    return sum(map(bool, map(repeated_phrases, prompts, asked))) / len(prompts)
 
 
 def alarm_rows(found: Sequence[Alarm]) -> list[dict[str, Any]]:

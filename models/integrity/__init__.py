@@ -2,12 +2,13 @@
 
 `content_integrity(units, prompt)` judges the teacher's data, the reward, the evaluation and the
 chat alike; `find_unit` says where a unit stands; `extract_units` derives units by rule where no
-teacher wrote them.  Leaves out pictures.  Try it:
+teacher wrote them; `repeated_phrases` finds what is said twice.  Leaves out pictures.  Try it:
 
     python -m models.integrity "a red car at night" "make the car blue" "a blue car at night"
 """
 
 from models.integrity.extract import extract_units, unit_texts
+from models.integrity.repeats import repeated_phrases
 from models.integrity.score import (
     Integrity,
     Miss,
@@ -28,5 +29,6 @@ __all__ = [
     "find_all",
     "find_unit",
     "lemma_of",
+    "repeated_phrases",
     "unit_texts",
 ]

@@ -1,11 +1,13 @@
 """The reward of a finished prompt, from pictures of it and of the raw prompt on the same seeds.
 
-    R = Σ_k w_k · clip(gain_k / σ_k, ±3) + w_c · CI(y) − w_l · max(0, tokens/budget − free)
+    R = Σ_k w_k · clip(gain_k / σ_k, ±3) + w_c · CI(y)
+        − w_l · max(0, tokens/budget − free) − w_r · phrases said again
 
 gain_k is the mean over seeds of s_k(picture of y) − s_k(picture of the raw prompt), for k =
 aesthetics and preference; both are asked for the intent, never for the candidate prompt.  σ_k is
 the deviation of the starting model's gains over training prompts, measured once, frozen, and stored
-with the run (DESIGN.md, Method).  The last term is a length control (our choice).
+with the run (DESIGN.md, Method).  The last two terms are controls of length and repetition (our
+choice): without the latter, training learns to say "golden light, golden light".
 
 A prompt over the text encoder's budget is never rendered: each of its gains counts as −3σ.
 What renders and scores is passed in as a `Judge`; a `Surrogate` may stand in for it on most steps.
@@ -18,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.integrity import content_integrity
+from models.integrity import content_integrity, repeated_phrases
 from models.train.rollout import Question
 from models.train.surrogate import Surrogate
 from schemas.errors import TrainingError
@@ -38,6 +40,7 @@ class Scored(NamedTuple):
     integrity: float  # CI in [0, 1]
     tokens: int  # in the text encoder
     length_penalty: float
+    repeats: int  # phrases said again
     too_long: bool
 
 
@@ -97,7 +100,9 @@ class Reward:
         integrity = content_integrity(question.units, text).score
         beyond = max(0.0, tokens / self.token_budget - settings.length_free)
         penalty = settings.length_penalty * beyond
+        repeats = len(repeated_phrases(text, question.raw_prompt))
         total = float(parts.sum()) + settings.integrity * integrity - penalty
+        total -= settings.repeat_penalty * repeats
         return Scored(
             total=total,
             gains=(float(gains[0]), float(gains[1])),
@@ -105,6 +110,7 @@ class Reward:
             integrity=integrity,
             tokens=tokens,
             length_penalty=penalty,
+            repeats=repeats,
             too_long=too_long,
         )
 

@@ -20,6 +20,7 @@ def of_answers(scored: Sequence[Scored]) -> dict[str, float]:
             "integrity": _mean([row.integrity for row in scored]),
             "tokens": _mean([row.tokens for row in scored]),
             "length_penalty": _mean([row.length_penalty for row in scored]),
+            "repeats": _mean([row.repeats for row in scored]),
             "too_long": _mean([row.too_long for row in scored]),
             "aesthetic_gain": _mean([row.gains[0] for row in known]),
             "preference_gain": _mean([row.gains[1] for row in known]),

@@ -89,6 +89,6 @@ def test_a_phrase_said_twice_is_an_alarm_unless_it_was_given_so():
     twice = ["a cat, golden light, fine detail", "a dog, Neon glow, neon glow"]
     assert said_twice(twice, asked) == 0.5
     assert "a phrase said twice" in fired({}, twice, asked)
-    given = ["a cat, golden light, golden light", "a dog, neon glow"]
-    assert said_twice(given, asked) == 0.0
+    given = ["a cat, golden light, golden light", "a dog, neon glow, make it better"]
+    assert said_twice(twice[1:] + given[:1], asked[1:] + given[:1]) == 0.5
     assert said_twice([], []) == 0.0

@@ -82,3 +82,15 @@ def test_sigma_is_the_deviation_of_the_starting_models_gains():
     assert fresh.scales == pytest.approx((np.std([1, 3], ddof=1), np.std([2, 8], ddof=1)))
     with pytest.raises(TrainingError, match="nothing to scale"):
         fresh.calibrate([QUESTION] * 2, ["x", "x"])
+
+
+def test_each_phrase_said_again_costs_unless_the_raw_prompt_says_it_as_often():
+    settings = PLAIN.model_copy(update={"repeat_penalty": 0.25, "integrity": 0.0})
+    prompts = ["a car", "a blue car, fog", "a blue car, fog, fog, fog"]
+    judge = Judge(**{prompt: (0.0, 0.0) for prompt in prompts})
+    once, thrice = reward(judge, settings)([QUESTION] * 2, prompts[1:])
+    assert (once.repeats, once.total) == (0, 0.0)
+    assert (thrice.repeats, thrice.total) == (2, -0.5)
+    foggy = QUESTION._replace(raw_prompt=prompts[2])
+    (given,) = reward(judge, settings)([foggy], prompts[2:])
+    assert given.total == 0.0
