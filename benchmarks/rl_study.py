@@ -131,8 +131,9 @@ class Study:
         assert self.plan.tis is not None
         return content_id(
             "rl-study", COLUMNS, self.settings.rl.reward.model_dump(), student_hash(folder),
-            student_hash(self.parent), [question.question_id for question in self.questions], self.plan.tis.tis_id,
-            [scorer.scorer_id for scorer in self.plan.scorers], list(self.settings.render.seeds),
+            student_hash(self.parent), [question.question_id for question in self.questions],
+            self.plan.tis.tis_id, [scorer.scorer_id for scorer in self.plan.scorers],
+            list(self.settings.render.seeds),
         )  # fmt: skip
 
     def _measured(self, folder: Path) -> np.ndarray:

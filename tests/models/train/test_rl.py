@@ -128,7 +128,9 @@ def test_answers_like_those_of_the_others_teach_nothing():
     )  # fmt: skip
     rollout.integrity_BT[:] = 1.0
     worth = [3.0, 1.5] * 3  # by question
-    scored = [Scored(total, (0.0, 0.0), (0.0, 0.0), 1.0, 4, 0.0, too_long=False) for total in worth]
+    scored = [
+        Scored(total, (0.0, 0.0), (0.0, 0.0), 1.0, 4, 0.0, 0, too_long=False) for total in worth
+    ]
     settings = toy.settings(lam=1.0)
     state = rl._begin(policy.model, settings)
     step = Step(rollout, scored, stale=False)
