@@ -30,10 +30,6 @@ class Pool(NamedTuple):
     questions: tuple[Question, ...]
     count: int
 
-    def size(self, steps: int | None) -> int:
-        """Questions of an epoch: all, or at most as many as `steps` steps ask."""
-        return min(len(self.questions), (steps or len(self.questions)) * self.count)
-
 
 class Asker:
     """`ranks`: processes that share a step, each with `settings.prompts` questions."""
@@ -50,12 +46,13 @@ class Asker:
 
     def step(self, step: int) -> list[Question]:
         """`prompts` × ranks questions."""
+        if self.epoch_steps:
+            step %= self.epoch_steps
         asked = []
         for number, pool in enumerate(self.pools):
             for place in range(step * pool.count, (step + 1) * pool.count):
-                epoch, index = divmod(place, pool.size(self.epoch_steps))
-                order = self._order(number, 0 if self.epoch_steps else epoch)
-                asked.append(pool.questions[order[index]])
+                epoch, index = divmod(place, len(pool.questions))
+                asked.append(pool.questions[self._order(number, epoch)[index]])
         return asked
 
     def _new_order(self, pool: int, epoch: int) -> list[int]:

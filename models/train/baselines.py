@@ -8,6 +8,7 @@ which is the point of the comparison.
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,31 +41,61 @@ def train_trl(
     same names as PPO's where the terms are the same.  A run that was killed goes on from `trl`'s
     own last whole checkpoint in `output`.
     """
-    from transformers import PrinterCallback, TrainerCallback
+    from transformers import PrinterCallback
 
-    from models.train.sft import complete, newest_checkpoint
+    from models.train.sft import newest_checkpoint
 
     if reward.scales is None:
         calibrate(policy, questions, reward, settings, max_new_tokens)
     last = newest_checkpoint(output)
     history: list[dict[str, float]] = _history(last)
     config, trainer_class = _config(settings, output, max_new_tokens)
+    scored: list[Scored] = []  # of the step under way
+    trainer = trainer_class(
+        model=str(folder),
+        args=config,
+        reward_funcs=_scorer(reward, questions, scored, len(history)),
+        train_dataset=_dataset(questions, settings),
+        processing_class=policy.tokenizer,
+        callbacks=[_reporter(scored, history, settings.epochs, output, log)],
+    )
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is the result's
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    policy.model = trainer.accelerator.unwrap_model(trainer.model).eval()
+    assert reward.scales is not None
+    return Trained("ok", settings.steps, None, reward.scales, history)
+
+
+def _scorer(
+    reward: Reward, questions: Sequence[Question], scored: list[Scored], done: int
+) -> Callable[..., list[float]]:
+    """The reward function in `trl`'s form, after `done` rollouts; what it finds joins `scored`."""
     by_id = {question.question_id: question for question in questions}
-    scored: list[Scored] = []
-    rounds = [len(history)]  # rollouts so far
+    rounds = count(done)
 
     def score(prompts: Any, completions: Any, question_id: list[str], **_: Any) -> list[float]:
         texts = [_text(completion) for completion in completions]
-        found = reward([by_id[name] for name in question_id], texts, rounds[0])
-        rounds[0] += 1
+        found = reward([by_id[name] for name in question_id], texts, next(rounds))
         scored.extend(found)
         return [row.total for row in found]
+
+    return score
+
+
+def _reporter(
+    scored: list[Scored], history: list[dict[str, float]], epochs: int, output: Path, log: Log
+) -> Any:
+    """A callback that empties `scored` into `history` and the log at the end of a step, and keeps
+    the history in each checkpoint."""
+    from transformers import TrainerCallback
+
+    from models.train.sft import complete
 
     class Report(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if scored:
                 terms = of_answers(scored) | {"rows": float(len(scored))}
-                step = -(-int(state.global_step) // settings.epochs)
+                step = -(-int(state.global_step) // epochs)
                 history.append(terms | {"step": float(step)})
                 log(step, terms)
                 scored.clear()
@@ -75,19 +106,7 @@ def train_trl(
                 (checkpoint / HISTORY).write_text(json.dumps(history))
                 complete(output, state.global_step)
 
-    trainer = trainer_class(
-        model=str(folder),
-        args=config,
-        reward_funcs=score,
-        train_dataset=_dataset(questions, settings),
-        processing_class=policy.tokenizer,
-        callbacks=[Report()],
-    )
-    trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is the result's
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
-    policy.model = trainer.accelerator.unwrap_model(trainer.model).eval()
-    assert reward.scales is not None
-    return Trained("ok", settings.steps, None, reward.scales, history)
+    return Report()
 
 
 def _history(checkpoint: Path | None) -> list[dict[str, float]]:
