@@ -7,6 +7,7 @@ which is the point of the comparison.
 """
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -60,7 +61,10 @@ def train_trl(
         callbacks=[_reporter(scored, history, settings.epochs, output, log)],
     )
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is the result's
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    with warnings.catch_warnings():
+        # `trl` calls what `transformers` renames, in every step; both are pinned
+        warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing", FutureWarning)
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     policy.model = trainer.accelerator.unwrap_model(trainer.model).eval()
     assert reward.scales is not None
     return Trained("ok", settings.steps, None, reward.scales, history)

@@ -39,9 +39,10 @@ def run(student, output, method="rloo", dies_at=None):
 
 
 @pytest.mark.parametrize("method", ["rloo", "grpo"])
-def test_a_baseline_reports_every_step_and_moves_the_policy(student, tmp_path, method):
+def test_a_baseline_reports_every_step_and_moves_the_policy(student, tmp_path, method, recwarn):
     start = toy.policy(0).model.state_dict()
     policy, seen, ended = run(student, tmp_path / "run", method)
+    assert not [w for w in recwarn if "disable` is deprecated" in str(w.message)]  # of every step
     assert sorted(seen) == [1, 2, 3, 4]
     assert [row["step"] for row in ended.history] == [1, 2, 3, 4]
     assert all({"reward", "integrity", "rows"} <= terms.keys() for terms in seen.values())
