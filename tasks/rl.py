@@ -20,6 +20,7 @@ from models.tis import load_token_counter
 from models.train.card import write_card
 from models.train.distributed import is_main, rank, wait
 from models.train.policy import student_hash
+from schemas.errors import TrainingError
 from schemas.identity import content_id
 from schemas.settings import Settings
 from tasks.model_folder import WORK, alone, place, writing
@@ -123,6 +124,13 @@ def _fit(
             "answer, %d with a raw prompt over the text-to-image model's %d tokens",
             len(asked), left_out["context"], longest, left_out["token_budget"], budget,
         )  # fmt: skip
+    if asked and not questions:
+        raise TrainingError(
+            f"None of the {len(asked)} questions of {plan.data.title} can be asked: "
+            f"{left_out['context']} leave no room for an answer of student.max_new_tokens = "
+            f"{longest} tokens in the student's context, {left_out['token_budget']} have a raw "
+            f"prompt over the text-to-image model's {budget} tokens."
+        )
     with stage("rl", chosen.steps) as advance:
         report = Report(
             lake, plan.model_id, folder / "events", advance, chosen.checkpoint_every,

@@ -18,7 +18,7 @@ from typing import Any
 from models.train.card import write_card
 from models.train.data import Row, write_examples
 from models.train.distributed import is_main, wait
-from models.train.policy import load_student_tokenizer, student_hash
+from models.train.policy import folder_context, load_student_tokenizer, student_hash
 from models.weights import resolve
 from schemas.errors import TrainingError
 from schemas.identity import content_id, settings_hash
@@ -105,6 +105,7 @@ def _prepare(plan: SftPlan, settings: Settings, parents: dict[str, Row], work: P
         return
     work.mkdir(parents=True, exist_ok=True)
     tokenizer = load_student_tokenizer(plan.base)
+    longest = _longest(plan, settings)
     counts: dict[str, Any] = {}
     lines: list[dict[str, Any]] = []
     with stage("tokenise", 0) as advance:
@@ -115,7 +116,7 @@ def _prepare(plan: SftPlan, settings: Settings, parents: dict[str, Row], work: P
                 parents,
                 tokenizer,
                 work / f"{split}.arrow",
-                settings.sft.max_length,
+                longest,
                 advance,
             )
             counts[split] = {"examples": written.examples, "tokens": written.tokens}
@@ -123,18 +124,24 @@ def _prepare(plan: SftPlan, settings: Settings, parents: dict[str, Row], work: P
             lines += [{"split": split, **item._asdict()} for item in written.too_long]
     (work / LEFT_OUT).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     if not counts["train"]["examples"]:
-        _refuse_empty(plan, settings, counts["train"])
+        _refuse_empty(plan, longest, counts["train"])
     draft = work / "rows.draft"
     draft.write_text(json.dumps({"rows": counts}), encoding="utf-8")
     draft.replace(work / "rows.json")
 
 
-def _refuse_empty(plan: SftPlan, settings: Settings, counts: dict[str, int]) -> None:
+def _longest(plan: SftPlan, settings: Settings) -> int:
+    """Tokens of an example: `sft.max_length`, or what the student's context holds."""
+    context = folder_context(plan.base)
+    return min(settings.sft.max_length, context or settings.sft.max_length)
+
+
+def _refuse_empty(plan: SftPlan, longest: int, counts: dict[str, int]) -> None:
     if counts["too_long"]:
         raise TrainingError(
             f"All {counts['too_long']} examples of {plan.data.title} are longer than "
-            f"sft.max_length = {settings.sft.max_length} tokens: raise it, up to the student's "
-            "context."
+            f"{longest} tokens (sft.max_length or, if less, the student's context): raise the "
+            "former, or take a student with a longer context."
         )
     raise TrainingError(f"The train split of {plan.data.title} is empty: nothing to train on.")
 

@@ -18,6 +18,7 @@ from models.train.experience import calibrate
 from models.train.reward import Reward, Scored
 from models.train.rl import Trained
 from models.train.rollout import Question
+from models.train.template import as_taken
 from models.train.terms import of_answers
 from schemas.training import RlSettings
 
@@ -56,7 +57,7 @@ def train_trl(
         model=str(folder),
         args=config,
         reward_funcs=_scorer(reward, questions, scored, len(history)),
-        train_dataset=_dataset(questions, settings),
+        train_dataset=_dataset(questions, settings, policy.tokenizer),
         processing_class=policy.tokenizer,
         callbacks=[_reporter(scored, history, settings.epochs, output, log)],
     )
@@ -127,7 +128,8 @@ def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[An
         "max_steps": settings.steps * settings.epochs,  # trl counts updates, we count rollouts
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "linear" if settings.schedule == "linear" else "constant_with_warmup",
-        "warmup_steps": settings.warmup_steps,
+        "warmup_steps": settings.warmup_steps * settings.epochs,
+        "gradient_checkpointing": False,  # as PPO
         "per_device_train_batch_size": rows,
         "num_generations": settings.samples,
         "num_iterations": settings.epochs,
@@ -153,14 +155,14 @@ def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[An
     return trl.GRPOConfig(**common), trl.GRPOTrainer
 
 
-def _dataset(questions: Sequence[Question], settings: RlSettings) -> Any:
-    """The questions of PPO's steps, in its order."""
+def _dataset(questions: Sequence[Question], settings: RlSettings, tokenizer: Any) -> Any:
+    """The questions of PPO's steps, in its order, as the student's template takes them."""
     from datasets import Dataset
 
     asker = Asker(questions, settings)
     asked = [question for step in range(settings.steps) for question in asker.step(step)]
     return Dataset.from_list(
-        [{"prompt": list(q.messages), "question_id": q.question_id} for q in asked]
+        [{"prompt": as_taken(tokenizer, q.messages), "question_id": q.question_id} for q in asked]
     )
 
 

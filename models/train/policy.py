@@ -206,7 +206,9 @@ def load_policy(folder_or_id: str, settings: StudentSettings | None = None) -> P
         eos_token_id=eos_ids(model, tokenizer),
         pad_token_id=tokenizer.pad_token_id,
     )
-    return Policy(model, tokenizer, device, folder, settings.max_new_tokens, context_of(model))
+    return Policy(
+        model, tokenizer, device, folder, settings.max_new_tokens, context_of(model.config)
+    )
 
 
 def load_student_tokenizer(folder: Path) -> Any:
@@ -257,13 +259,20 @@ def student_hash(folder: Path) -> str:
     return hash_files(folder, [*weight_files(folder), *config_files(folder)])
 
 
-def context_of(model: Any) -> int | None:
+def context_of(config: Any) -> int | None:
     """Positions that the architecture takes, prompt and answer together; None: no limit known."""
     for name in ("max_position_embeddings", "n_positions", "seq_length"):
-        value = getattr(model.config, name, None)
+        value = getattr(config, name, None)
         if isinstance(value, int) and value > 0:
             return value
     return None
+
+
+def folder_context(folder: Path) -> int | None:
+    """`context_of` the checkpoint in `folder`; loads no weights."""
+    from transformers import AutoConfig
+
+    return context_of(AutoConfig.from_pretrained(folder))
 
 
 def eos_ids(model: Any, tokenizer: Any) -> list[int]:

@@ -11,17 +11,25 @@ from typing import Any
 
 import torch
 
+from schemas.errors import TrainingError
+
 
 @contextmanager
 def full_precision(model: Any) -> Iterator[None]:
     """Inside, `model` has float32 weights and computes under autocast in the precision it came in.
 
-    Afterwards the weights have that precision again.  Changes nothing for a float32 model.
+    Afterwards the weights have that precision again.  Changes nothing for a float32 model.  Raises
+    TrainingError for one in float16.
     """
     dtype = model.dtype
     if dtype == torch.float32:
         yield
         return
+    if dtype == torch.float16:
+        raise TrainingError(
+            "A student in float16 cannot be trained: its gradients underflow. Set student.dtype to "
+            "bfloat16 or float32."
+        )
     device = next(model.parameters()).device.type
     model.float()
     model.forward = torch.autocast(device, dtype)(model.forward)

@@ -23,7 +23,7 @@ import numpy as np
 from models.integrity import content_integrity, repeated_phrases
 from models.train.rollout import Question
 from models.train.surrogate import Surrogate
-from schemas.errors import TrainingError
+from schemas.errors import DiffChatError, TrainingError
 from schemas.training import RewardSettings
 
 MEASURES = ("aesthetics", "preference")
@@ -78,7 +78,7 @@ class Reward:
     def __call__(
         self, questions: Sequence[Question], answers: Sequence[str], step: int | None = None
     ) -> list[Scored]:
-        """The reward of each answer; raises TrainingError if a scorer returns NaN.
+        """The reward of each answer; raises TrainingError if a scorer fails or returns NaN.
 
         With a surrogate, `step` decides whether pictures are made; without a step they are.
         """
@@ -133,7 +133,7 @@ class Reward:
         """(N, 2) of the surrogate where it stands in, else of the judge, checked."""
         if self.surrogate is not None and self.surrogate.stands_in(step):
             return self.surrogate.predict(pairs)
-        scores = np.asarray(self.judge(pairs), dtype=np.float64)
+        scores = np.asarray(self._judged(pairs), dtype=np.float64)
         if scores.shape != (len(pairs), len(MEASURES)):
             raise TrainingError(
                 f"The judge gave {scores.shape} scores for {len(pairs)} prompts and "
@@ -150,3 +150,16 @@ class Reward:
         if self.surrogate is not None:
             self.surrogate.learn(step, pairs, scores)
         return scores
+
+    def _judged(self, pairs: list[tuple[str, str]]) -> np.ndarray:
+        """What the judge says; whatever else it raises becomes a TrainingError."""
+        try:
+            return self.judge(pairs)
+        except DiffChatError:
+            raise
+        except Exception as error:
+            raise TrainingError(
+                f"Pictures of {len(pairs)} prompts could not be made and scored "
+                f"({type(error).__name__}: {error}). The last checkpoint is kept: run the same "
+                "command to go on from it."
+            ) from error

@@ -10,7 +10,7 @@ and value.  Method: DESIGN.md; every number is a field of `RlSettings`.
 Everything random is a function of (seed, step, rank): there is no random state to save, and a run
 that goes on from a checkpoint computes the same numbers on the same machine.  What is written
 outside goes through `Sinks`: the loop knows neither warehouse nor Prefect.  Run it by
-`diffchat rl`, or on several processes by `accelerate launch -m app.cli rl …`.
+`diffchat rl`, or on several processes by `accelerate launch -m app.cli rl …` (GPUs) or `torchrun`.
 
 Leaves out baselines (`models.train.baselines`) and the reward's pictures (passed in).
 """
@@ -144,7 +144,8 @@ def _learn(
     with clock("update"):
         terms |= update(model, state, batch, settings, accelerator)
     terms = shared(terms | summary(step.rollout, step.scored), accelerator)
-    state.beta = adapted(state.beta, terms["kl"], len(step.rollout), settings)
+    rows = len(step.rollout) * accelerator.num_processes
+    state.beta = adapted(state.beta, terms["kl"], rows, settings)
     return terms | {"kl_coefficient": state.beta}
 
 
@@ -227,7 +228,8 @@ def _minibatch(
         }
     state.optimiser.zero_grad()
     loss.backward()
-    parameters = [p for group in state.optimiser.param_groups for p in group["params"]]
+    policy, value = state.optimiser.param_groups
+    parameters = value["params"] if warming else policy["params"] + value["params"]
     _average_gradients(parameters, accelerator)
     norm = torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
     if not torch.isfinite(norm):

@@ -143,7 +143,7 @@ def _trainer(job: SftJob, model: Any, tokenizer: Any, device: str, progress: Pro
     callbacks: list[TrainerCallback] = [_Watch(progress)]
     if validation is not None and job.sft.patience is not None:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=job.sft.patience))
-    trainer = SFTTrainer(
+    trainer = _resumable(SFTTrainer, job.sft.seed)(
         model=model,
         args=args,
         train_dataset=train,
@@ -155,6 +155,31 @@ def _trainer(job: SftJob, model: Any, tokenizer: Any, device: str, progress: Pro
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _resumable(trainer: type, seed: int) -> type:
+    """`trainer` with batches of like length whose order is a function of (seed, epoch) alone.
+
+    The sampler of `transformers` draws it from torch's global state, so a run that went on in a
+    later epoch saw other batches.
+    """
+    import torch
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+
+    class Sampler(LengthGroupedSampler):
+        def set_epoch(self, epoch: int) -> None:
+            self.generator = torch.Generator().manual_seed(seed * 7_919 + epoch)
+
+    class Resumable(trainer):
+        def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+            sampler = super()._get_train_sampler(*args, **kwargs)
+            if not isinstance(sampler, LengthGroupedSampler):
+                return sampler
+            ours = Sampler(sampler.batch_size, lengths=sampler.lengths)
+            ours.set_epoch(0)
+            return ours
+
+    return Resumable
 
 
 def _arguments(job: SftJob, device: str, packed: bool) -> Any:
@@ -183,6 +208,7 @@ def _arguments(job: SftJob, device: str, packed: bool) -> Any:
         save_strategy="steps",
         save_steps=sft.evaluate_every,
         save_total_limit=KEPT,
+        restore_callback_states_from_checkpoint=True,  # how patient it has been
         load_best_model_at_end=evaluated,
         metric_for_best_model="eval_loss",
         greater_is_better=False,

@@ -69,7 +69,7 @@ def takes_system(tokenizer: Any) -> bool:
 
 def render(tokenizer: Any, messages: Messages) -> str:
     """The text up to where the answer begins."""
-    return _apply(tokenizer, _fitting(tokenizer, messages), add_generation_prompt=True)
+    return _apply(tokenizer, as_taken(tokenizer, messages), add_generation_prompt=True)
 
 
 def turn_texts(tokenizer: Any, messages: Messages, answer: str) -> tuple[str, str]:
@@ -80,7 +80,7 @@ def turn_texts(tokenizer: Any, messages: Messages, answer: str) -> tuple[str, st
     """
     prompt = render(tokenizer, messages)
     turn = {"role": "assistant", "content": answer}
-    whole = _apply(tokenizer, _fitting(tokenizer, [*messages, turn]), add_generation_prompt=False)
+    whole = _apply(tokenizer, as_taken(tokenizer, [*messages, turn]), add_generation_prompt=False)
     if not whole.startswith(prompt):
         raise ModelError(
             "The chat template writes a conversation with an answer differently from the prompt "
@@ -98,7 +98,8 @@ def encode_prompt(tokenizer: Any, messages: Messages) -> list[int]:
     return tokenizer(render(tokenizer, messages), add_special_tokens=False)["input_ids"]
 
 
-def _fitting(tokenizer: Any, messages: Messages) -> list[dict[str, str]]:
+def as_taken(tokenizer: Any, messages: Messages) -> list[dict[str, str]]:
+    """The conversation as the template takes it: with its system message, or without."""
     return list(messages) if _takes_system(tokenizer) else without_system(messages)
 
 

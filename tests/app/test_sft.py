@@ -55,7 +55,8 @@ def test_a_version_that_does_not_exist_and_a_base_that_does_not(home, diffchat: 
 def test_two_processes_train_one_model(home, diffchat: Diffchat, base):
     with open_lake(home) as lake:
         publish(lake)
-    launch = ["-m", "accelerate.commands.launch", "--config_file", "profiles/accelerate/cpus.yaml"]
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    launch += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
     command = [sys.executable, *launch, "-m", "app.cli", "sft", "--set", f"student.base={base}"]
     done = subprocess.run(
         [*command, *SMALL], cwd=ROOT, env=diffchat.environment() | {"PYTHONPATH": os.fspath(ROOT)},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.weights import write_sums
-from schemas.errors import ModelError, WarehouseError
+from schemas.errors import ModelError, TrainingError, WarehouseError
 from schemas.settings import load_settings
 from tasks.judging import Judge
 from tasks.plan import new_run, one_row, plan_of
@@ -136,6 +136,13 @@ def test_what_cannot_be_trained_on_is_said_before_anything_is_loaded(home, stude
         reinforce.fn(run_of(home, **{"rl.dataset_version": 7}), str(student))
     with pytest.raises(ModelError, match="no model 'nobody'"):
         reinforce.fn(run, "nobody")
+
+
+def test_questions_of_which_none_fits_are_said(home, student):
+    with open_lake(run_of(home)) as lake:
+        publish(lake)
+    with pytest.raises(TrainingError, match=r"None of the 3 questions .*: 3 leave no room"):
+        reinforce.fn(run_of(home, **{"student.max_new_tokens": 250}), str(student))
 
 
 def test_a_report_that_goes_on_keeps_what_tensorboard_showed_before(tmp_path, home):

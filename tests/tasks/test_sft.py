@@ -176,8 +176,15 @@ def test_long_examples_are_listed_beside_the_model(lake, home, base):
         f"{len(listed)} examples were longer" in (Path(result["folder"]) / "README.md").read_text()
     )
     none = settings(base, max_length=20)
-    with pytest.raises(TrainingError, match=r"longer than sft\.max_length = 20"):
+    with pytest.raises(TrainingError, match=r"longer than 20 tokens \(sft\.max_length"):
         train(lake, home, none, sft_plan(lake, none))
+
+
+def test_examples_longer_than_the_students_context_are_left_out(lake, home, tmp_path):
+    publish(lake)
+    narrow = settings(student(tmp_path / "narrow", context=16))
+    with pytest.raises(TrainingError, match=r"longer than 16 tokens .*the student's context"):
+        train(lake, home, narrow, sft_plan(lake, narrow))
 
 
 def test_two_processes_do_not_train_the_same_model(lake, home, base):

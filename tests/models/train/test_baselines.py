@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.train.baselines import train_trl
+from models.train.baselines import _dataset, train_trl
 from models.train.sft import COMPLETE
 from tests.models.train import toy
 
@@ -62,3 +62,15 @@ def test_a_baseline_that_was_killed_goes_on_and_knows_the_steps_before(student, 
     for before, after in zip(whole.history, ended.history, strict=True):
         assert before == pytest.approx(after, rel=1e-4)
     assert (tmp_path / "cut" / "checkpoint-4" / COMPLETE).exists()
+
+
+def test_questions_are_as_the_students_template_takes_them():
+    words = toy.policy(0).tokenizer
+    words.chat_template = (
+        "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('none') }}"
+        "{% endif %}{{ m['content'] }}{% endfor %}"
+    )
+    said = ({"role": "system", "content": "Rewrite."}, {"role": "user", "content": "a cat"})
+    asked = [question._replace(messages=said) for question in toy.questions()]
+    rows = _dataset(asked, toy.settings(**SMALL), words)
+    assert rows[0]["prompt"] == [{"role": "user", "content": "Rewrite.\n\na cat"}]

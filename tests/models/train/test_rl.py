@@ -9,6 +9,7 @@ import torch
 from models.train import rl
 from models.train.batch import prepare
 from models.train.experience import Step
+from models.train.precision import full_precision
 from models.train.reward import Scored
 from models.train.rl import Sinks, train_ppo
 from models.train.rollout import HARD_NEGATIVE, ON_POLICY, POSITIVE, plan_kinds, roll_out
@@ -261,6 +262,14 @@ def test_the_full_method_reaches_the_optimum_and_sooner_than_without_positives(t
     assert statistics.median(full) < statistics.median(others)
 
 
+def test_a_model_in_float16_is_refused():
+    with (
+        pytest.raises(TrainingError, match="bfloat16 or float32"),
+        full_precision(toy.policy(0).model.half()),
+    ):
+        pass
+
+
 def test_a_model_in_half_precision_learns_what_half_precision_would_round_away(tmp_path):
     policy, weights = toy.policy(0), []
     policy.model.bfloat16()
@@ -311,7 +320,7 @@ def test_a_judge_that_raises_is_heard_and_the_run_goes_on_from_its_checkpoint(tm
         return toy.judge(pairs)
 
     reward.judge = dies
-    with pytest.raises(RuntimeError, match="hung up"):
+    with pytest.raises(TrainingError, match=r"RuntimeError: .*hung up.*go on"):
         run(tmp_path, reward=reward, **SMALL)
     _, seen, _ = run(tmp_path, **SMALL)
     assert sorted(seen.terms) == [3, 4]

@@ -138,6 +138,37 @@ def test_a_killed_run_goes_on_to_the_same_weights(base, tmp_path, packing):
     assert values(whole, "eval_loss") == values(resumed, "eval_loss")
 
 
+def test_a_run_killed_in_a_later_epoch_sees_the_same_batches(base, tmp_path):
+    settings = SETTINGS.model_copy(update={"evaluate_every": 2, "patience": None})
+    whole = run_sft(job(base, tmp_path / "whole", settings))
+    resumed = killed_and_gone_on(job(base, tmp_path / "cut", settings), at=9)  # of 6 an epoch
+    assert values(whole, "eval_loss") == values(resumed, "eval_loss")
+    assert same(whole.model, resumed.model)
+
+
+def test_a_run_killed_before_it_would_stop_early_is_no_more_patient(base, tmp_path):
+    settings = SETTINGS.model_copy(
+        update={"epochs": 50, "learning_rate": 0.5, "evaluate_every": 2, "patience": 2}
+    )
+    whole = run_sft(job(base, tmp_path / "whole", settings))
+    cut = job(base, tmp_path / "cut", settings)
+    resumed = killed_and_gone_on(cut, at=whole.last_step - 1)  # after one loss that was worse
+    assert (resumed.last_step, resumed.steps) == (whole.last_step, whole.steps)
+
+
+def killed_and_gone_on(cut: SftJob, at: int):
+    class Killed(Exception):
+        pass
+
+    def kill(done, total):
+        if done == at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_sft(cut, kill)
+    return run_sft(cut)
+
+
 def test_the_best_weights_are_kept_and_it_stops_early(base, tmp_path):
     settings = SETTINGS.model_copy(
         update={"epochs": 50, "learning_rate": 0.5, "evaluate_every": 2, "patience": 2}
