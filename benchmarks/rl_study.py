@@ -3,13 +3,13 @@
     make rl-study         # or: python -m benchmarks.rl_study --seeds 5 --steps 125 --best-of 4
 
 Method: every arm starts from the same SFT model (`--parent`, default the latest) and runs `steps`
-rollouts of 32 answers, one picture each (4,000 pictures by default, cache hits counted). The last
+rollouts of 32 answers, one picture each (4,000 pictures by default, cache hits counted).  The last
 model of each run answers the test split greedily, and once more sampled at temperature 1 ("sampled"
 is the reward of that, which is what RL maximises, and "sampled_integrity" its integrity); answers
 are rendered and scored on the seeds of `[render]`, and gains are over the raw prompt on the same
-seeds. Requests for beauty alone, where answers differ most, and compound ones, where integrity is
-lowest, have tables of all that the split holds. Intervals are 95%, by a bootstrap that draws
-training seeds and cases again; differences are paired by case, those to PPO also by seed. A run is
+seeds.  Requests for beauty alone, where answers differ most, and compound ones, where integrity is
+lowest, have tables of all that the split holds.  Intervals are 95%, by a bootstrap that draws
+training seeds and cases again; differences are paired by case, those to PPO also by seed.  A run is
 a model version: one that is there is not trained again, so a killed study goes on, and one with
 more seeds or arms keeps what is done.
 

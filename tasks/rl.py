@@ -118,19 +118,7 @@ def _fit(
     longest = settings.student.max_new_tokens
     asked = questions_of(rows, plan.data.parents())
     questions, left_out = fitting(asked, policy, longest, count, budget)
-    if any(left_out.values()):
-        LOG.warning(
-            "Left out of %d questions: %d longer than the student's context less %d tokens of an "
-            "answer, %d with a raw prompt over the text-to-image model's %d tokens",
-            len(asked), left_out["context"], longest, left_out["token_budget"], budget,
-        )  # fmt: skip
-    if asked and not questions:
-        raise TrainingError(
-            f"None of the {len(asked)} questions of {plan.data.title} can be asked: "
-            f"{left_out['context']} leave no room for an answer of student.max_new_tokens = "
-            f"{longest} tokens in the student's context, {left_out['token_budget']} have a raw "
-            f"prompt over the text-to-image model's {budget} tokens."
-        )
+    _say_left_out(plan, len(asked), left_out, longest, budget)
     with stage("rl", chosen.steps) as advance:
         report = Report(
             lake, plan.model_id, folder / "events", advance, chosen.checkpoint_every,
@@ -152,6 +140,24 @@ def _fit(
     pictures = {"pictures_asked": judge.asked, "pictures_rendered": judge.rendered}
     figures = {"steps": len(ended.history), "scales": list(ended.scales), "left_out": left_out}
     return policy, ended, figures | fifths(ended.history, chosen.epoch_steps) | pictures
+
+
+def _say_left_out(
+    plan: RlPlan, asked: int, left_out: dict[str, int], longest: int, budget: int
+) -> None:
+    """Warn of questions that cannot be asked; raises TrainingError if none can."""
+    out = sum(left_out.values())
+    if not out:
+        return
+    said = (
+        f"of the {asked} questions of {plan.data.title} can be asked: {left_out['context']} leave "
+        f"no room for an answer of student.max_new_tokens = {longest} tokens in the student's "
+        f"context, {left_out['token_budget']} have a raw prompt over the text-to-image model's "
+        f"{budget} tokens"
+    )
+    if out == asked:
+        raise TrainingError(f"None {said}.")
+    LOG.warning("%d %s", asked - out, said)
 
 
 def runs_ahead(settings: Settings, policy: Any) -> bool:

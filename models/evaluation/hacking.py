@@ -3,8 +3,8 @@
 Known from others' reports (RESEARCH notes: ddpo-pytorch #12, Pref-GRPO #2, DanceGRPO #36) and from
 our own training: ever longer prompts, the same modifiers everywhere or twice in a prompt, saturated
 colours, a centred subject on a blurred ground, and scores that a scorer outside the reward does not
-share.  `traits` measures a picture;
-`alarms` compares a method with the teacher (of the raw prompt, where there is none).
+share.  `traits` measures a picture; `alarms` compares a method with the teacher (with the raw
+prompt, where there is none).
 
 The thresholds are our choice.  An alarm is a reason to look at pictures, not a proof.
 """

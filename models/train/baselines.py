@@ -7,7 +7,6 @@ which is the point of the comparison.
 """
 
 import json
-import warnings
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -62,10 +61,7 @@ def train_trl(
         callbacks=[_reporter(scored, history, settings.epochs, output, log)],
     )
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is the result's
-    with warnings.catch_warnings():
-        # `trl` calls what `transformers` renames, in every step; both are pinned
-        warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing", FutureWarning)
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     policy.model = trainer.accelerator.unwrap_model(trainer.model).eval()
     assert reward.scales is not None
     return Trained("ok", settings.steps, None, reward.scales, history)
@@ -129,7 +125,7 @@ def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[An
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "linear" if settings.schedule == "linear" else "constant_with_warmup",
         "warmup_steps": settings.warmup_steps * settings.epochs,
-        "gradient_checkpointing": False,  # as PPO
+        "gradient_checkpointing": False,  # as PPO; `trl` would warn of it in every step
         "per_device_train_batch_size": rows,
         "num_generations": settings.samples,
         "num_iterations": settings.epochs,

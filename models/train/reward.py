@@ -99,17 +99,17 @@ class Reward:
         parts = weights * np.clip(in_sigma, -settings.clip, settings.clip)
         integrity = content_integrity(question.units, text).score
         beyond = max(0.0, tokens / self.token_budget - settings.length_free)
-        penalty = settings.length_penalty * beyond
+        length_penalty = settings.length_penalty * beyond
         repeats = len(repeated_phrases(text, question.raw_prompt))
-        total = float(parts.sum()) + settings.integrity * integrity - penalty
-        total -= settings.repeat_penalty * repeats
+        merits = float(parts.sum()) + settings.integrity * integrity
+        total = merits - length_penalty - settings.repeat_penalty * repeats
         return Scored(
             total=total,
             gains=(float(gains[0]), float(gains[1])),
             parts=(float(parts[0]), float(parts[1])),
             integrity=integrity,
             tokens=tokens,
-            length_penalty=penalty,
+            length_penalty=length_penalty,
             repeats=repeats,
             too_long=too_long,
         )
