@@ -3,7 +3,9 @@
 Free of torch.
 """
 
-from collections.abc import Iterator
+import errno
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,3 +27,30 @@ def writing(folder: Path) -> Iterator[None]:
             f"The trained model cannot be written to {folder}: {error}. Free some space and run "
             "the same command again: its last checkpoint is kept."
         ) from error
+
+
+@contextmanager
+def checkpointing(folder: Path, newest: Callable[[], Path | None]) -> Iterator[None]:
+    """A disk that is full while `transformers` trains is a TrainingError that names the checkpoint
+    that is kept, as `newest` finds it (`checkpoint-N`); any other error stays what it is."""
+    try:
+        yield
+    except REFUSALS as error:
+        whole = newest()
+        if not _says_full(error, folder):
+            raise
+        kept = f"the one of step {whole.name.rpartition('-')[2]} is kept" if whole else "none yet"
+        raise TrainingError(
+            f"The disk of {folder} is full, so a checkpoint could not be written ({kept}): "
+            "free some space and run the same command again; it goes on from there."
+        ) from error
+
+
+def _says_full(error: Exception, folder: Path) -> bool:
+    said = str(error).lower()
+    return (
+        getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        or "no space left" in said
+        or ("enforce fail" in said and "inline_container" in said)  # torch.save, cut short
+        or shutil.disk_usage(folder).free < 1 << 16
+    )

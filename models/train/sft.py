@@ -36,7 +36,7 @@ from transformers import (
 from models.device import pick_device, pick_dtype
 from models.loading import load_model, quiet
 from models.train.data import open_examples
-from models.train.disk import REFUSALS, writing
+from models.train.disk import checkpointing, writing
 from models.train.policy import check_fit, check_folder, eos_ids, load_student_tokenizer
 from schemas.errors import TrainingError
 from schemas.training import SftSettings, StudentSettings
@@ -85,8 +85,10 @@ def run_sft(job: SftJob, progress: Progress = lambda done, total: None) -> Train
     _check_disk(job.folder, model, job.sft)
     with quiet():
         trainer = _trainer(job, model, tokenizer, device, progress)
-        last = newest_checkpoint(job.folder / "checkpoints")
-        _train(trainer, job, last)
+        checkpoints = job.folder / "checkpoints"
+        last = newest_checkpoint(checkpoints)
+        with checkpointing(job.folder, lambda: newest_checkpoint(checkpoints)):
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
     target = job.folder / "model"
     if trainer.is_world_process_zero():
         _save(trainer.accelerator.unwrap_model(trainer.model), tokenizer, target, job)
@@ -282,32 +284,6 @@ def _lora(sft: SftSettings) -> Any:
         lora_alpha=sft.lora.alpha,
         lora_dropout=sft.lora.dropout,
         target_modules=modules if isinstance(modules, str) else list(modules),
-    )
-
-
-def _train(trainer: Any, job: SftJob, last: Path | None) -> None:
-    try:
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
-    except REFUSALS as error:
-        whole = newest_checkpoint(job.folder / "checkpoints")
-        if not _says_full(error, job.folder):
-            raise
-        kept = f"the one of step {whole.name.rpartition('-')[2]} is kept" if whole else "none yet"
-        raise TrainingError(
-            f"The disk of {job.folder} is full, so a checkpoint could not be written ({kept}): "
-            "free some space and run the same command again; it goes on from there."
-        ) from error
-
-
-def _says_full(error: Exception, folder: Path) -> bool:
-    import errno
-
-    said = str(error).lower()
-    return (
-        getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        or "no space left" in said
-        or ("enforce fail" in said and "inline_container" in said)  # torch.save, cut short
-        or shutil.disk_usage(folder).free < 1 << 16
     )
 
 
