@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from models.loading import quiet
 from models.train.asking import Asker
 from models.train.disk import checkpointing
 from models.train.experience import calibrate
@@ -54,20 +55,21 @@ def train_trl(
         calibrate(policy, questions, reward, settings, max_new_tokens)
     last = newest_checkpoint(output)
     history: list[dict[str, float]] = _history(last)
-    config, trainer_class = _config(settings, output, max_new_tokens)
     scored: list[Scored] = []  # of the step under way
     reporter = _reporter(scored, history, settings, output, log)
-    trainer = trainer_class(
-        model=str(folder),
-        args=config,
-        reward_funcs=_scorer(reward, questions, scored, len(history)),
-        train_dataset=_dataset(questions, settings, policy.tokenizer),
-        processing_class=policy.tokenizer,
-        callbacks=[reporter],
-    )
-    trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is the result's
-    with checkpointing(output, lambda: newest_checkpoint(output)):
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    with quiet():
+        config, trainer_class = _config(settings, output, max_new_tokens)
+        trainer = trainer_class(
+            model=str(folder),
+            args=config,
+            reward_funcs=_scorer(reward, questions, scored, len(history)),
+            train_dataset=_dataset(questions, settings, policy.tokenizer),
+            processing_class=policy.tokenizer,
+            callbacks=[reporter],
+        )
+        trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is the result's
+        with checkpointing(output, lambda: newest_checkpoint(output)):
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
     assert reward.scales is not None
     if reporter.reason is not None:
         kept = newest_checkpoint(output)
