@@ -12,7 +12,7 @@ from typing import Any
 from app.console import console, note, print_json, print_rows, progress_bars
 from app.running import run_flow
 from models.train.card import fifths, figures, rise
-from models.train.distributed import is_main, processes
+from models.train.distributed import end, is_main, processes
 from schemas.settings import Settings, home, load_settings
 from warehouse import Warehouse
 
@@ -71,6 +71,7 @@ def _run(
         if result is None and processes() > 1:
             with progress_bars(is_main() and not as_json):
                 result = room.train(lake, home(), settings, plan) | {"new": True}
+            end()
     if result is None:
         result = in_a_flow()
     result["seconds"] = round(time.monotonic() - started, 1)

@@ -1,4 +1,5 @@
-"""One process or several under `accelerate launch`: who writes, and waiting for each other.
+"""One process or several under `accelerate launch`: who writes, and waiting for each other,
+and parting.
 
 Free of torch where there is one process.
 """
@@ -27,3 +28,15 @@ def wait() -> None:
         from accelerate import PartialState
 
         PartialState().wait_for_everyone()
+
+
+def end() -> None:
+    """Part from the other processes, after the last thing that is done together.
+
+    Without it the library's threads can be cut off at the end of the process, which then dies of
+    SIGABRT with all work done.
+    """
+    if processes() > 1:
+        from accelerate import PartialState
+
+        PartialState().destroy_process_group()

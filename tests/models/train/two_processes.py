@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from models.train.distributed import end
 from models.train.rl import Sinks, train_ppo
 from schemas.training import AdmSettings
 from tests.models.train import toy
@@ -28,11 +29,12 @@ def main(folder: Path) -> None:
     )  # fmt: skip
     found = {
         "status": ended.status,
-        "weights": sum(float(p.double().sum()) for p in policy.model.parameters()),
+        "weights": sum(float(p.detach().double().sum()) for p in policy.model.parameters()),
         "rewards": [seen[step]["reward"] for step in sorted(seen)],
         "beta": seen[3]["kl_coefficient"],
     }
     (folder / f"rank-{accelerator.process_index}.json").write_text(json.dumps(found))
+    end()
 
 
 if __name__ == "__main__":
