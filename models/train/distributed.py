@@ -1,5 +1,4 @@
-"""One process or several under `accelerate launch`: who writes, and waiting for each other,
-and parting.
+"""One process or several under `accelerate launch`: who writes, waiting, and parting.
 
 Free of torch where there is one process.
 """
@@ -33,8 +32,10 @@ def wait() -> None:
 def end() -> None:
     """Part from the other processes, after the last thing that is done together.
 
-    Without it the library's threads can be cut off at the end of the process, which then dies of
-    SIGABRT with all work done.
+    Without it gloo's threads live on while the interpreter ends, and a process whose work is done
+    can die of SIGABRT.  They end with the last reference to the process group, so models are loaded
+    before the accelerator is made: what `transformers` imports of torch has the group that exists
+    by then as default arguments.
     """
     if processes() > 1:
         from accelerate import PartialState

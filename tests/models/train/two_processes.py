@@ -16,12 +16,12 @@ from tests.models.train import toy
 def main(folder: Path) -> None:
     """Train, then write this process's terms and the sum of its weights to `rank-N.json`."""
     torch.set_num_threads(1)
+    policy, seen = toy.policy(0), {}  # first, as in a training: see `models.train.distributed.end`
     accelerator = Accelerator(cpu=True)
     settings = toy.settings(
         steps=3, prompts=2, samples=4, minibatch=4, checkpoint_every=1, value_warmup_updates=0,
         adm=AdmSettings(least_mass=0.9),  # drops most hard negatives: rows differ by process
     )  # fmt: skip
-    policy, seen = toy.policy(0), {}
     ended = train_ppo(
         policy, toy.questions(), toy.reward(), settings, folder / "run",
         Sinks(seen.__setitem__, lambda *found: None),
