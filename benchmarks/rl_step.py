@@ -1,85 +1,136 @@
 """Where the time of a PPO step goes, and samples a second beside `trl`'s RLOO.
 
-    python -m benchmarks.rl_step [--parent latest] [--steps 6]
+    python -m benchmarks.rl_step [--parent latest] [--steps 6] [--turns 3] [--set KEY=VALUE ...]
 
-Both train the same model on the same questions with the same reward, 32 answers a step, one inner
-epoch, no ADM, in turns in one process; pictures that one has rendered are forgotten between the
-turns, so neither profits from the other's cache.  Times are ratios within one run.
+Method: both train the same model on the same questions with the same reward, 32 answers a step, one
+inner epoch, no ADM, `turns` times each in one process, now this one first and now that one.  Every
+turn has a copy of the warehouse, so neither profits from what the other rendered, and the first
+step of each is not counted.  Shares are means over PPO's turns, the ratio is the median over turns
+and the peak the whole process's.  Times are ratios within one run.
+
+`--set` and `--profile` are those of `diffchat rl`; real-size models are made by
+`benchmarks.real_size`.  Leaves out several processes.
 """
 
 import argparse
+import os
 import resource
 import shutil
+import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+ANSWERS = 32  # a step
 
 
 def main() -> None:
     """Print a table of the parts of a step and the ratio to RLOO."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parent", default="latest")
+    parser.add_argument("--profile", default="embedded")
     parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    from schemas.settings import home
-
-    with tempfile.TemporaryDirectory() as scratch:
-        for part in ("warehouse", "images"):  # a copy each, so that caches are equal
-            for turn in ("ppo", "rloo"):
-                shutil.copytree(home() / part, Path(scratch) / turn / part)
-        ppo = timed(Path(scratch) / "ppo", arguments, "ppo")
-        rloo = timed(Path(scratch) / "rloo", arguments, "rloo")
-    seconds, parts = ppo
+    parts: dict[str, float] = {}
+    speeds: dict[str, list[float]] = {"ppo": [], "rloo": []}
+    for turn in range(arguments.turns):
+        for method in ("ppo", "rloo") if turn % 2 == 0 else ("rloo", "ppo"):
+            seconds, its = timed(arguments, method, turn)
+            speeds[method].append(ANSWERS * arguments.steps / seconds)
+            for name, spent in its.items():
+                parts[name] = parts.get(name, 0.0) + spent
     whole = sum(parts.values())
     print("| part of a PPO step | share |\n| --- | --- |")
     for name, spent in sorted(parts.items(), key=lambda item: -item[1]):
         print(f"| {name} | {spent / whole:.1%} |")
-    print(f"\nsamples a second: PPO {32 * arguments.steps / seconds:.2f}, "
-          f"RLOO {32 * arguments.steps / rloo[0]:.2f}, ratio {rloo[0] / seconds:.2f}")  # fmt: skip
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+    print()
+    for method, found in speeds.items():
+        print(f"{method}: {statistics.median(found):.2f} samples a second {_list(found)}")
+    ratios = [ours / theirs for ours, theirs in zip(speeds["ppo"], speeds["rloo"], strict=True)]
+    print(f"PPO to RLOO: {statistics.median(ratios):.2f} {_list(ratios)}")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB{_gpu()}")
 
 
-def timed(
-    scratch: Path, arguments: argparse.Namespace, method: str
-) -> tuple[float, dict[str, float]]:
+def timed(arguments: argparse.Namespace, method: str, turn: int) -> tuple[float, dict[str, float]]:
     """(seconds, seconds by part) of `steps` steps, loading and calibration not counted."""
-    from schemas.settings import home, load_settings
+    from schemas.settings import home, load_settings, parse_value
     from tasks.model_versions import resolve_model
     from tasks.plan import new_run
     from tasks.training import reinforce
     from warehouse import Warehouse
 
-    settings = load_settings("embedded")
+    given = dict(change.split("=", 1) for change in arguments.changes)
+    changes: dict[str, Any] = {key: parse_value(value) for key, value in given.items()}
+    changes |= {
+        "rl.method": method, "rl.steps": arguments.steps + 1, "rl.epochs": 1,
+        "rl.prompts": 8, "rl.samples": ANSWERS // 8, "rl.minibatch": ANSWERS,
+        "rl.adm.positive_share": 0.0, "rl.adm.negative_share": 0.0, "rl.value_warmup_updates": 0,
+        "rl.checkpoint_every": 10_000, "rl.samples_every": 10_000, "rl.seed": turn,
+        "rl.kl_limit": 1e9, "rl.entropy_floor": 0.0,  # random weights must not end it
+    }  # fmt: skip
+    settings = load_settings(arguments.profile, changes)
     with Warehouse.open(settings.warehouse, home(), read_only=True) as lake:
         parent = resolve_model(lake, home(), arguments.parent, settings.student).folder
-    changes = {
-        "rl.method": method, "rl.steps": arguments.steps + 1, "rl.epochs": 1,
-        "rl.adm.positive_share": 0.0, "rl.adm.negative_share": 0.0, "rl.value_warmup_updates": 0,
-        "rl.minibatch": 32, "rl.checkpoint_every": 10_000, "rl.samples_every": 10_000,
-        "rl.seed": int(time.time()),  # a model that was trained before would take no time
-    }  # fmt: skip
-    marks: list[float] = []
-    parts: dict[str, float] = {}
-    from tasks.training_log import Report
+    marks = _Marks()
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copytree(home() / "warehouse", Path(scratch) / "warehouse")
+        if (home() / "images").exists():
+            shutil.copytree(home() / "images", Path(scratch) / "images", copy_function=os.link)
+        with marks:
+            reinforce.fn(new_run(settings, Path(scratch)), str(parent))
+    return marks.seconds(), marks.parts
 
-    original = Report.__call__
 
-    def mark(self: object, step: int, terms: dict[str, float]) -> None:
-        marks.append(time.perf_counter())
-        if len(marks) > 1:
-            for name, spent in terms.items():
-                if name.startswith("seconds_"):
-                    parts[name.removeprefix("seconds_")] = (
-                        parts.get(name.removeprefix("seconds_"), 0) + spent
-                    )
-        original(self, step, terms)  # pyright: ignore[reportArgumentType]
+class _Marks:
+    """When each step was reported, and what parts it had, by standing before `Report`."""
 
-    Report.__call__ = mark
-    try:
-        reinforce.fn(new_run(load_settings("embedded", changes), scratch), str(parent))
-    finally:
-        Report.__call__ = original
-    return marks[-1] - marks[0], parts
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.parts: dict[str, float] = {}
+
+    def __enter__(self) -> None:
+        from tasks.training_log import Report
+
+        self._original = original = Report.__call__
+
+        marks = self
+
+        def mark(self: Report, step: int, terms: dict[str, float]) -> None:
+            marks.times.append(time.perf_counter())
+            if len(marks.times) > 1:
+                marks.add(terms)
+            original(self, step, terms)
+
+        Report.__call__ = mark
+
+    def __exit__(self, *_: object) -> None:
+        from tasks.training_log import Report
+
+        Report.__call__ = self._original
+
+    def add(self, terms: dict[str, float]) -> None:
+        for name, spent in terms.items():
+            if name.startswith("seconds_"):
+                part = name.removeprefix("seconds_")
+                self.parts[part] = self.parts.get(part, 0.0) + spent
+
+    def seconds(self) -> float:
+        return self.times[-1] - self.times[0]
+
+
+def _list(numbers: list[float]) -> str:
+    return "(" + ", ".join(f"{number:.2f}" for number in numbers) + ")"
+
+
+def _gpu() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return ""
+    return f", on the GPU {torch.cuda.max_memory_allocated() / 1e9:.2f} GB"
 
 
 if __name__ == "__main__":

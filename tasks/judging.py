@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from models.train.clock import Clock
 from schemas.errors import SettingsError
 from schemas.identity import render_id, score_id
 from tasks.plan import Plan
@@ -23,8 +24,9 @@ Row = dict[str, Any]
 class Judge:
     """Means over `seeds` of the scorers' values, (N, K) in the order of `measures`.
 
-    `asked` counts the pictures that were wanted, found or not; `rendered` those that were made.
-    A picture or score that failed is NaN.
+    `asked` counts the pictures that were wanted, found or not; `rendered` those that were made;
+    `clock` has the seconds of "render" and "score", look-ups included.  A picture or score
+    that failed is NaN.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class Judge:
             )
         self.scorers = [by_measure[measure] for measure in measures]
         self.asked = self.rendered = 0
+        self.clock = Clock()
         self._values: dict[str, float] = {}
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
-        pictures = self.images([prompt for prompt, _ in pairs])
+        with self.clock("render"):
+            pictures = self.images([prompt for prompt, _ in pairs])
         wanted: dict[str, Row] = {}
         ids = []
         for prompt, intent in pairs:
@@ -64,7 +68,8 @@ class Judge:
                         "render_id": render, "scorer_id": scorer.scorer_id, "intent": text,
                         "image_sha256": pictures.get((prompt, seed)),
                     }  # fmt: skip
-        self._score({i: row for i, row in wanted.items() if i not in self._values})
+        with self.clock("score"):
+            self._score({i: row for i, row in wanted.items() if i not in self._values})
         values = np.array([self._values.get(i, np.nan) for i in ids])
         return values.reshape(len(pairs), len(self.seeds), len(self.scorers)).mean(axis=1)
 

@@ -11,6 +11,7 @@ the commit: until it is there, the same command goes on from the last checkpoint
 
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from models.device import pick_device
 from models.tis import load_token_counter
 from models.train.card import write_card
+from models.train.clock import Clock
 from models.train.distributed import is_main, rank, wait
 from models.train.policy import student_hash
 from schemas.errors import TrainingError
@@ -127,7 +129,7 @@ def _fit(
         if chosen.method == "ppo":
             ended = train_ppo(
                 policy, questions, reward, chosen, folder / WORK,
-                Sinks(report, Samples(lake, plan.model_id, judge)),
+                Sinks(_apart(report, judge.clock), Samples(lake, plan.model_id, judge)),
                 max_new_tokens=longest, accelerator=accelerator(),
                 ahead=runs_ahead(settings, policy),
             )  # fmt: skip
@@ -140,6 +142,26 @@ def _fit(
     pictures = {"pictures_asked": judge.asked, "pictures_rendered": judge.rendered}
     figures = {"steps": len(ended.history), "scales": list(ended.scales), "left_out": left_out}
     return policy, ended, figures | fifths(ended.history, chosen.epoch_steps) | pictures
+
+
+def _apart(report: Report, pictures: Clock) -> Callable[[int, dict[str, float]], None]:
+    """`report` with the seconds of rendering and scoring beside those of the rest of the reward.
+
+    Where pictures are made beside the update, `seconds_reward` is the wait for them and stays; so
+    does that of a process's first step, before which σ may have been measured.
+    """
+    first = True
+
+    def log(step: int, terms: dict[str, float]) -> None:
+        nonlocal first
+        spent = pictures.parts()
+        left = terms["seconds_reward"] - sum(spent.values())
+        if not first and left >= 0:
+            terms = terms | spent | {"seconds_reward": left}
+        first = False
+        report(step, terms)
+
+    return log
 
 
 def _say_left_out(

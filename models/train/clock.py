@@ -22,9 +22,12 @@ class Clock:
 
     def lap(self) -> dict[str, float]:
         """`seconds`, `seconds_<part>` and `seconds_other`; starts anew."""
-        now = time.perf_counter()
-        whole = now - self._started
+        whole = time.perf_counter() - self._started
+        parts = self.parts()
+        return {"seconds": whole, **parts, "seconds_other": whole - sum(parts.values())}
+
+    def parts(self) -> dict[str, float]:
+        """`seconds_<part>` since the last call; starts anew."""
         parts = {f"seconds_{part}": spent for part, spent in self._spent.items()}
-        other = whole - sum(parts.values())
-        self._spent, self._started = {}, now
-        return {"seconds": whole, **parts, "seconds_other": other}
+        self._spent, self._started = {}, time.perf_counter()
+        return parts

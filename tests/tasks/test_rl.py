@@ -97,7 +97,8 @@ def test_a_run_leaves_a_model_its_log_and_samples_with_pictures(home, student):
         (row,) = lake.query("FROM model_versions").to_pylist()
         assert (row["method"], row["status"], row["dataset_version"]) == ("ppo", "ok", 1)
         terms = lake.query("SELECT DISTINCT term FROM training_log").column(0).to_pylist()
-        assert {"reward", "kl", "value_loss", "explained_variance", "seconds_reward"} <= set(terms)
+        assert {"reward", "kl", "value_loss", "explained_variance"} <= set(terms)
+        assert {"seconds_reward", "seconds_render", "seconds_score"} <= set(terms)
         samples = lake.query("FROM training_samples WHERE row_kind = 'on_policy'").to_pylist()
         assert samples
         shown = [sha for sample in samples for sha in sample["images"] if sha]
