@@ -132,7 +132,7 @@ def commands(folder: Path, miniature: bool = False) -> str:
     return f"""
 A dataset to ask from (once; any published InstructPE version will do):
   diffchat build
-Fine-tuning, with its peak memory in the log:
+Fine-tuning (it says its seconds; look at the GPU's memory beside it):
   diffchat sft {student} {few}
 One step of RL in parts, and beside trl's RLOO:
   python -m benchmarks.rl_step --parent {folder}/student --steps 3 --turns 1 \\

@@ -20,7 +20,6 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 ANSWERS = 32  # a step
 
@@ -56,22 +55,21 @@ def main() -> None:
 
 def timed(arguments: argparse.Namespace, method: str, turn: int) -> tuple[float, dict[str, float]]:
     """(seconds, seconds by part) of `steps` steps, loading and calibration not counted."""
-    from schemas.settings import home, load_settings, parse_value
+    from app.commands.options import changes_of
+    from schemas.settings import home, load_settings
     from tasks.model_versions import resolve_model
     from tasks.plan import new_run
     from tasks.training import reinforce
     from warehouse import Warehouse
 
-    given = dict(change.split("=", 1) for change in arguments.changes)
-    changes: dict[str, Any] = {key: parse_value(value) for key, value in given.items()}
-    changes |= {
+    ours = {
         "rl.method": method, "rl.steps": arguments.steps + 1, "rl.epochs": 1,
         "rl.prompts": 8, "rl.samples": ANSWERS // 8, "rl.minibatch": ANSWERS,
         "rl.adm.positive_share": 0.0, "rl.adm.negative_share": 0.0, "rl.value_warmup_updates": 0,
         "rl.checkpoint_every": 10_000, "rl.samples_every": 10_000, "rl.seed": turn,
         "rl.kl_limit": 1e9, "rl.entropy_floor": 0.0,  # random weights must not end it
     }  # fmt: skip
-    settings = load_settings(arguments.profile, changes)
+    settings = load_settings(arguments.profile, changes_of(arguments.changes, ours))
     with Warehouse.open(settings.warehouse, home(), read_only=True) as lake:
         parent = resolve_model(lake, home(), arguments.parent, settings.student).folder
     marks = _Marks()

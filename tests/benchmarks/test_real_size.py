@@ -2,8 +2,9 @@
 
 import torch
 
+from app.commands.options import changes_of
 from benchmarks.real_size import commands, write_student, write_tis
-from schemas.settings import TisSettings, load_settings, parse_value
+from schemas.settings import TisSettings, load_settings
 
 
 def test_both_folders_load_as_any_other_model_does(tmp_path):
@@ -23,8 +24,8 @@ def test_both_folders_load_as_any_other_model_does(tmp_path):
 def test_the_settings_in_the_printed_commands_are_known(tmp_path):
     words = commands(tmp_path).split()
     given = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
-    changes = dict(change.split("=", 1) for change in given)
+    changes = changes_of(given)
     assert {"student.base", "tis.model", "sft.max_steps"} <= changes.keys()
-    settings = load_settings("embedded", {k: parse_value(v) for k, v in changes.items()})
+    settings = load_settings("embedded", changes)
     assert settings.tis.model == f"{tmp_path}/tis"
     assert settings.tis.width == 512

@@ -106,18 +106,8 @@ def test_a_gradient_that_is_no_number_ends_a_baseline(student, tmp_path, monkeyp
     assert all(torch.equal(v, start[k]) for k, v in policy.model.state_dict().items())
 
 
-def test_a_full_disk_keeps_a_baselines_last_checkpoint(student, tmp_path, monkeypatch):
-    from transformers import Trainer
-
-    save, calls = Trainer._save_optimizer_and_scheduler, []
-
-    def full(self, folder):
-        calls.append(folder)
-        if len(calls) == 2:
-            raise OSError(28, "No space left on device")
-        save(self, folder)
-
-    monkeypatch.setattr(Trainer, "_save_optimizer_and_scheduler", full)
+@pytest.mark.usefixtures("full_at_the_second_checkpoint")
+def test_a_full_disk_keeps_a_baselines_last_checkpoint(student, tmp_path):
     with pytest.raises(TrainingError, match=r"is full.*step 2 is kept"):
         run(student, tmp_path / "run")
     assert run(student, tmp_path / "run")[2].status == "ok"

@@ -117,16 +117,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(base, tmp_path, packing):
     )
     whole = run_sft(job(base, tmp_path / "whole", settings))
 
-    class Killed(Exception):
-        pass
-
-    def kill(done, total):
-        if done == 6:
-            raise Killed
-
     cut = job(base, tmp_path / "cut", settings)
-    with pytest.raises(Killed):
-        run_sft(cut, kill)
+    killed(cut, at=6)
     half = cut.folder / "checkpoints" / "checkpoint-5"  # as a kill in the middle of writing leaves
     shutil.copytree(cut.folder / "checkpoints" / "checkpoint-4", half)
     (half / COMPLETE).unlink()
@@ -156,7 +148,7 @@ def test_a_run_killed_before_it_would_stop_early_is_no_more_patient(base, tmp_pa
     assert (resumed.last_step, resumed.steps) == (whole.last_step, whole.steps)
 
 
-def killed_and_gone_on(cut: SftJob, at: int):
+def killed(cut: SftJob, at: int) -> None:
     class Killed(Exception):
         pass
 
@@ -166,6 +158,10 @@ def killed_and_gone_on(cut: SftJob, at: int):
 
     with pytest.raises(Killed):
         run_sft(cut, kill)
+
+
+def killed_and_gone_on(cut: SftJob, at: int):
+    killed(cut, at)
     return run_sft(cut)
 
 
@@ -188,18 +184,8 @@ def test_adapters_are_merged_into_a_standard_checkpoint(base, tmp_path):
     assert values(trained, "eval_loss")[-1] < values(trained, "eval_loss")[0]
 
 
-def test_a_full_disk_keeps_the_last_good_checkpoint(base, tmp_path, monkeypatch):
-    from transformers import Trainer
-
-    save, calls = Trainer._save_optimizer_and_scheduler, []
-
-    def full(self, folder):
-        calls.append(folder)
-        if len(calls) == 2:
-            raise OSError(28, "No space left on device")
-        save(self, folder)
-
-    monkeypatch.setattr(Trainer, "_save_optimizer_and_scheduler", full)
+@pytest.mark.usefixtures("full_at_the_second_checkpoint")
+def test_a_full_disk_keeps_the_last_good_checkpoint(base, tmp_path):
     cut = job(base, tmp_path / "run")
     with pytest.raises(TrainingError, match=r"is full.*step 4 is kept"):
         run_sft(cut)
