@@ -32,6 +32,7 @@ from models.embedded.pictures import (
     normalise,
     wording,
 )
+from models.embedded.text import word_ends
 from models.embedded.training import (
     Log,
     device,
@@ -79,8 +80,9 @@ def build_tokenizer(texts: int = 12_000, seed: int = 5) -> Any:
         [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.ByteLevel(False, use_regex=False)]
     )
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, end_of_word_suffix="</w>", show_progress=False, min_frequency=2
-    )
+        vocab_size=VOCABULARY, end_of_word_suffix="</w>", show_progress=False, min_frequency=2,
+        special_tokens=word_ends(backend, lines),
+    )  # fmt: skip
     backend.train_from_iterator(lines, trainer)
     merges = [tuple(pair) for pair in json.loads(backend.to_str())["model"]["merges"]]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

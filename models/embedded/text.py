@@ -6,7 +6,7 @@ pieces that the filler words have trained.  Leaves out the language model's toke
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from models.world.captions import FILLERS, OPENINGS, caption
@@ -38,6 +38,7 @@ def build_tokenizer() -> Any:
         vocab_size=VOCABULARY - 2,
         end_of_word_suffix="</w>",
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=word_ends(bpe, _corpus()),
         show_progress=False,
     )
     bpe.train_from_iterator(_corpus(), trainer)
@@ -69,6 +70,18 @@ def _split_like_clip(bpe: Any) -> Any:
         ]
     )
     return bpe
+
+
+def word_ends(bpe: Any, corpus: Iterable[str]) -> list[str]:
+    """The last signs of the corpus's words as the vocabulary writes them, for a trainer to number
+    first.
+
+    Ties between merges are broken by number, and what ends a word is numbered as it is met, in the
+    order of a hash map: without this one training in three has two tokens the other way round.
+    """
+    texts = map(bpe.normalizer.normalize_str, corpus)
+    words = (word for text in texts for word, _ in bpe.pre_tokenizer.pre_tokenize_str(text))
+    return [f"{sign}</w>" for sign in sorted({word[-1] for word in words}, reverse=True)]
 
 
 def _merges(bpe: Any) -> list[tuple[str, str]]:

@@ -26,6 +26,12 @@ def tokenizer():
     return build_tokenizer(texts=300)
 
 
+def test_a_tokenizer_trained_again_is_the_same(tokenizer):
+    """Left to themselves, six trainings on these texts give four tokenizers."""
+    made = [build_tokenizer(texts=300).get_vocab() for _ in range(5)]
+    assert made == [tokenizer.get_vocab()] * 5
+
+
 def test_labels_tell_scenes_apart():
     scene = Scene((Group("cat", "red", 2),), "city", "night", finishes=("neon glow",))
     other = Scene((Group("cat", "blue", 2),), "city", "night", finishes=("neon glow",))

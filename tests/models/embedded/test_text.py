@@ -1,8 +1,11 @@
 """The tokenizer knows the world's words and takes any other."""
 
+import json
+
 import pytest
 
 from models.embedded.text import MAX_TOKENS, build_tokenizer, facts
+from models.embedded.training import WEIGHTS
 from models.world.scene import Group, Scene
 from models.world.vocabulary import COLOURS, FINISHES, KINDS
 
@@ -10,6 +13,12 @@ from models.world.vocabulary import COLOURS, FINISHES, KINDS
 @pytest.fixture(scope="module")
 def tokenizer():
     return build_tokenizer()
+
+
+def test_it_is_the_one_that_ships(tokenizer) -> None:
+    """Numbers and all: a training that goes on, or starts warm, reads the same words."""
+    shipped = json.loads((WEIGHTS / "tis-sd" / "tokenizer" / "tokenizer.json").read_text())
+    assert tokenizer.get_vocab() == shipped["model"]["vocab"]
 
 
 def test_words_of_the_world_are_single_tokens(tokenizer) -> None:
