@@ -7,7 +7,8 @@ state s the policy π is cut to its nucleus π̃ and then, by the kind of row:
     positive        μ = (1−ε)·π̃ + ε·π_C   C(s): first tokens of missing units, where a word begins
                     μ = (1−c)·π̃ + c·π_C   C(s): next tokens of a unit that has begun, or where the
                     policy would have ended the answer
-                    end of sequence masked while units are missing and the budget allows them;
+                    every end of an answer masked while units are missing and the budget
+                    allows them;
                     a token that would complete a forbidden unit masked
     hard negative   μ ∝ π̃ without the tokens that would complete a blocked unit; one or two units
                     are blocked where the policy might have said something else
@@ -75,19 +76,21 @@ SPACES = tuple("\u2581\u0120\u010a ")
 
 
 @lru_cache(maxsize=4)
-def vocabulary_of(tokenizer: Any, size: int) -> "Vocabulary":
+def vocabulary_of(tokenizer: Any, size: int, ends: tuple[int, ...]) -> "Vocabulary":
     """The vocabulary of a tokenizer object, read once."""
-    return Vocabulary(tokenizer, size)
+    return Vocabulary(tokenizer, size, ends)
 
 
 class Vocabulary:
-    """What ADM has to know of a tokenizer: paths of wordings, and which tokens begin a word."""
+    """What ADM has to know of a tokenizer: paths of wordings, and which tokens begin a word or end
+    an answer."""
 
-    def __init__(self, tokenizer: Any, size: int):
-        """`size`: width of the model's output layer, which may exceed the tokenizer's."""
+    def __init__(self, tokenizer: Any, size: int, ends: tuple[int, ...]):
+        """`size`: width of the model's output layer, which may exceed the tokenizer's; `ends`:
+        tokens that end an answer (`policy.eos_ids`)."""
         self.tokenizer = tokenizer
         self._paths: dict[tuple[str, bool], list[int]] = {}
-        self.eos = tokenizer.eos_token_id
+        self.ends = ends
         pieces = tokenizer.convert_ids_to_tokens(list(range(min(size, len(tokenizer)))))
         special = set(tokenizer.all_special_ids)
         self.begins_V = np.zeros(size, dtype=bool)  # begins a word, is punctuation, or ends
@@ -172,7 +175,8 @@ class ActionSpace:
         choices = [token for token in self._choices(policy_V, hidden) if token not in masked]
         if mass <= 0:  # nothing of the policy is left: only what is wanted can be said
             base = np.zeros_like(base)
-            base[choices or [self.vocabulary.eos]] = 1 / max(1, len(choices))
+            said = choices or [self.vocabulary.ends[0]]
+            base[said] = 1 / len(said)
             return base
         base /= mass
         if not choices:
@@ -214,8 +218,8 @@ class ActionSpace:
         """C(s): tokens that go on with a begun unit, else that begin a missing one; sorted."""
         if not self.positive or not self._missing:
             return []
-        eos = self.vocabulary.eos
-        self._over |= eos in hidden and float(policy_V[eos]) >= 0.5
+        ends = list(self.vocabulary.ends)
+        self._over |= ends[0] in hidden and float(policy_V[ends].sum()) >= 0.5
         begun = self._begun()
         nodes = begun or ([self._root()] if self._at_border(policy_V, hidden) else [])
         found = sorted(
@@ -254,7 +258,7 @@ class ActionSpace:
         if self.positive:
             tokens -= {token for token, child in steps if child.units & self.wanted}
             if self._missing and self._room() > 0:
-                tokens.add(self.vocabulary.eos)
+                tokens.update(self.vocabulary.ends)
         return tokens
 
     def _steps(self) -> list[tuple[int, Node]]:

@@ -96,10 +96,9 @@ def monte_carlo(
 
 
 def whiten(
-    advantages_BT: torch.Tensor, mask_BT: torch.Tensor, reference_B: torch.Tensor, limit: float
+    advantages_BT: torch.Tensor, mask_BT: torch.Tensor, known: torch.Tensor, limit: float
 ) -> torch.Tensor:
-    """Advantages less the mean and over the deviation of the `reference_B` rows, cut at ±limit."""
-    known = advantages_BT[reference_B][mask_BT[reference_B]]
+    """Advantages less the mean of the `known` ones and over their deviation, cut at ±limit."""
     scale = known.std() if known.numel() > 1 else torch.ones(())
     whitened_BT = (advantages_BT - known.mean()) / (scale + 1e-8)
     return whitened_BT.clamp(-limit, limit) * mask_BT

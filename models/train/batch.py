@@ -13,6 +13,7 @@ from models.train import advantages as adv
 from models.train import losses
 from models.train.experience import Step
 from models.train.rollout import POSITIVE, Rollout
+from models.train.terms import everyones
 from models.train.value import ValueHead, expected_integrity
 from schemas.training import RlSettings
 
@@ -50,7 +51,13 @@ def forward(
 
 @torch.no_grad()
 def prepare(
-    model: Any, reference: Any, value: ValueHead, beta: float, step: Step, settings: RlSettings
+    model: Any,
+    reference: Any,
+    value: ValueHead,
+    beta: float,
+    step: Step,
+    settings: RlSettings,
+    accelerator: Any,
 ) -> tuple[Batch, dict[str, float]]:
     """Everything of a step that does not change while it is learned from, and its terms.
 
@@ -84,19 +91,21 @@ def prepare(
         else adv.monte_carlo(rewards_BT, values_BT, mask_BT)
     )
     advantages_BT = torch.where(on_policy_B[:, None], advantages_BT, others_BT)
-    advantages_BT = adv.whiten(advantages_BT, mask_BT, on_policy_B, settings.advantage_limit)
+    known = everyones(advantages_BT[on_policy_B][mask_BT[on_policy_B]], accelerator)
+    advantages_BT = adv.whiten(advantages_BT, mask_BT, known, settings.advantage_limit)
     positive_B = torch.tensor([kind == POSITIVE for kind in rollout.kinds])
     weights_BT = losses.importance_weights(
         ratios_BT, advantages_BT, on_policy_B, positive_B, settings.adm
     )
     off = mask_BT & ~on_policy_B[:, None]
-    at_floor = (weights_BT <= settings.adm.weight_floor) & off
+    raised = mask_BT & positive_B[:, None] & (advantages_BT > 0)  # those that have a floor
+    at_floor = raised & (ratios_BT <= settings.adm.weight_floor)
     terms = {
         "kl": float(torch.cat(kl).mean()),
         "explained_variance": adv.explained_variance(
             values_BT[on_policy_B], returns_BT[on_policy_B], mask_BT[on_policy_B]
         ),
-        "weights_at_floor": float(at_floor.sum() / off.sum().clamp(min=1)),
+        "weights_at_floor": float(at_floor.sum() / raised.sum().clamp(min=1)),
         "effective_sample_size": losses.effective_sample_size(weights_BT, off),
     }
     return Batch(rollout, old_BT, values_BT, returns_BT, advantages_BT, weights_BT), terms

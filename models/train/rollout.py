@@ -5,7 +5,8 @@ modified distribution μ of `adm`.  The behaviour log-probability of every token
 distribution it was really drawn from.  A state s_t is the prompt and the first t tokens.
 
 Names of tensors carry their dimensions: B rows, P prompt tokens (padded on the left), T answer
-tokens (padded on the right), L = P + T, V tokens of the vocabulary, F features.
+tokens (padded on the right), L = P + T, V tokens of the vocabulary, E of them that end an answer,
+F features.
 Leaves out gradients, rewards and advantages.
 """
 
@@ -18,6 +19,7 @@ import torch
 
 from models.integrity import content_integrity
 from models.train.adm import ActionSpace, Vocabulary, nucleus, vocabulary_of
+from models.train.policy import eos_ids
 from models.train.template import encode_prompt
 from schemas.training import AdmSettings
 from schemas.units import Unit
@@ -110,27 +112,30 @@ def roll_out(
     device = next(model.parameters()).device
     ids_BP, mask_BP = encode(tokenizer, [question.messages for question in questions])
     ids_BP, mask_BP = ids_BP.to(device), mask_BP.to(device)
-    vocabulary = vocabulary_of(tokenizer, model.config.vocab_size)
+    ends = eos_ids(model, tokenizer)
+    vocabulary = vocabulary_of(tokenizer, model.config.vocab_size, tuple(ends))
     spaces = _spaces(questions, kinds, vocabulary, adm, max_new_tokens, generator)
     tokens_BT, behaviour_BT = _sample(
-        model, ids_BP, mask_BP, spaces, vocabulary.eos, adm.top_p, max_new_tokens, generator
+        model, ids_BP, mask_BP, spaces, torch.tensor(ends), adm.top_p, max_new_tokens, generator
     )
-    mask_BT = _until_end(tokens_BT, vocabulary.eos)
+    over_BT = torch.isin(tokens_BT, torch.tensor(ends))
+    mask_BT = over_BT.long().cumsum(dim=1) - over_BT.long() == 0  # up to and with the first end
     tokens_BT = tokens_BT.masked_fill(~mask_BT, tokenizer.pad_token_id)
-    integrity_BT, features_BTF, texts = _states(
-        tokenizer, questions, tokens_BT, mask_BT, max_new_tokens
-    )
+    integrity_BT, features_BTF = _states(tokenizer, questions, tokens_BT, mask_BT, max_new_tokens)
+    said = [
+        row_T[ours_T].tolist() for row_T, ours_T in zip(tokens_BT, mask_BT & ~over_BT, strict=True)
+    ]
     return Rollout(
         questions=list(questions),
         kinds=list(kinds),
-        texts=texts,
+        texts=[tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in said],
         ids_BL=torch.cat([ids_BP.cpu(), tokens_BT], dim=1),
         attention_BL=torch.cat([mask_BP.cpu(), mask_BT.long()], dim=1),
         mask_BT=mask_BT,
         behaviour_BT=behaviour_BT.masked_fill(~mask_BT, 0.0),
         integrity_BT=integrity_BT,
         features_BTF=features_BTF,
-        finished_B=(tokens_BT == vocabulary.eos).logical_and(mask_BT).any(dim=1),
+        finished_B=(over_BT & mask_BT).any(dim=1),
     )
 
 
@@ -176,7 +181,7 @@ def _sample(
     ids_BP: torch.Tensor,
     mask_BP: torch.Tensor,
     spaces: dict[int, ActionSpace],
-    eos: int,
+    ends_E: torch.Tensor,
     top_p: float,
     budget: int,
     generator: torch.Generator,
@@ -187,7 +192,7 @@ def _sample(
     otherwise cost as much as all.
     """
     rows_B = torch.arange(len(ids_BP))  # of those still in the batch
-    tokens_BT = torch.full((len(ids_BP), budget), eos)
+    tokens_BT = torch.full((len(ids_BP), budget), int(ends_E[0]))
     logs_BT = torch.zeros(len(ids_BP), budget)
     done_B = torch.zeros(len(ids_BP), dtype=torch.bool)
     cache, step_ids, mask_BL = None, ids_BP, mask_BP
@@ -210,7 +215,7 @@ def _sample(
         logs_BT[rows_B, t] = law_BV.gather(1, token_B[:, None]).squeeze(1).log()
         for place, row in live:
             spaces[row].advance(int(token_B[place]))
-        done_B |= token_B == eos
+        done_B |= torch.isin(token_B, ends_E)
         if bool(done_B.all()):
             return tokens_BT[:, : t + 1], logs_BT[:, : t + 1]
         if 2 * int(done_B.sum()) >= len(rows_B):
@@ -238,23 +243,16 @@ def _modify(law_BV: torch.Tensor, spaces: list[tuple[int, ActionSpace]], top_p: 
     law_BV[places] = torch.from_numpy(np.stack(changed).astype(np.float32))
 
 
-def _until_end(tokens_BT: torch.Tensor, eos: int) -> torch.Tensor:
-    """True up to and including the first end token of each row."""
-    ended = (tokens_BT == eos).long().cumsum(dim=1)
-    return (ended == 0) | ((ended == 1) & (tokens_BT == eos))
-
-
 def _states(
     tokenizer: Any,
     questions: Sequence[Question],
     tokens_BT: torch.Tensor,
     mask_BT: torch.Tensor,
     budget: int,
-) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-    """Integrity (B, T) and features (B, T, F) of the states before each token, and the texts."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Integrity (B, T) and features (B, T, F) of the states before each token."""
     integrity_BT = torch.zeros(mask_BT.shape)
     features_BTF = torch.zeros(*mask_BT.shape, FEATURES)
-    texts = []
     for row, question in enumerate(questions):
         tokens = tokens_BT[row][mask_BT[row]].tolist()
         for t in range(len(tokens)):
@@ -262,5 +260,4 @@ def _states(
             judged = content_integrity(question.units, prefix)
             integrity_BT[row, t] = judged.score
             features_BTF[row, t] = torch.tensor([judged.recall, judged.remaining, 1 - t / budget])
-        texts.append(tokenizer.decode(tokens, skip_special_tokens=True).strip())
-    return integrity_BT, features_BTF, texts
+    return integrity_BT, features_BTF

@@ -12,8 +12,8 @@ from tests.models.train import toy
 
 WEIGHTS = Path("models/embedded/weights")
 TOKENIZER = toy.tokenizer()
-VOCABULARY = Vocabulary(TOKENIZER, 32)
 EOS = TOKENIZER.eos_token_id
+VOCABULARY = Vocabulary(TOKENIZER, 32, (EOS,))
 UNIFORM = np.full(32, 1 / 32)
 ADM = AdmSettings(epsilon=0.2, continuation=0.9)
 
@@ -43,6 +43,20 @@ def test_a_missing_unit_is_begun_with_probability_epsilon():
     assert law[word("red")] == pytest.approx(0.8 / 31 + 0.1)
     assert law[word("car")] == pytest.approx(0.8 / 31)
     assert law.sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_every_end_is_masked_while_units_are_missing_and_counts_as_the_wish_to_end():
+    """A model that ends with either of two tokens, .3 likely each: together it would have ended."""
+    other = word("leaf")
+    actions = ActionSpace(
+        (Unit("add", "blue car"),), Vocabulary(TOKENIZER, 32, (EOS, other)), ADM, 8
+    )
+    policy = np.full(32, 0.4 / 30)
+    policy[[EOS, other]] = 0.3
+    actions.advance(word("fog"))
+    law = actions.modify(policy, policy)
+    assert law[EOS] == law[other] == 0
+    assert law[word("blue")] > 0.9, "where it would have ended, what is missing is begun"
 
 
 def test_a_begun_unit_goes_on_with_probability_continuation():
@@ -195,7 +209,7 @@ def test_word_borders_are_seen_in_byte_level_pieces():
         def convert_ids_to_tokens(self, ids):
             return [pre[i] for i in ids]
 
-    words = Vocabulary(Pieces(), 10)
+    words = Vocabulary(Pieces(), 10, (5,))
     begins = [piece for piece, yes in zip(pre, words.begins_V, strict=False) if yes]
     assert begins == ["Ġblue", "Ġcar", ",", "Ċ", "</s>", "▁boat", "Ġ,"]
     starts = [piece for piece, yes in zip(pre, words.words_V, strict=False) if yes]
@@ -207,7 +221,7 @@ def test_the_embedded_student_is_made_to_say_what_is_missing():
     from models.train.policy import load_student_tokenizer
 
     tokenizer = load_student_tokenizer(WEIGHTS / "lm")
-    vocabulary = Vocabulary(tokenizer, len(tokenizer))
+    vocabulary = Vocabulary(tokenizer, len(tokenizer), (tokenizer.eos_token_id,))
     units = (Unit("keep", "red house"), Unit("add", "blue car"))
     actions = ActionSpace(units, vocabulary, ADM, 32)
 

@@ -1,22 +1,35 @@
 """The whole loop on the task of eight words: it learns, resumes to the same numbers, and stops."""
 
+import signal
 import statistics
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from models.train import rl
-from models.train.batch import prepare
+from models.train.adm import nucleus, vocabulary_of
+from models.train.batch import forward, prepare
 from models.train.experience import Step
 from models.train.precision import full_precision
 from models.train.reward import Scored
 from models.train.rl import Sinks, train_ppo
-from models.train.rollout import HARD_NEGATIVE, ON_POLICY, POSITIVE, plan_kinds, roll_out
+from models.train.rollout import (
+    HARD_NEGATIVE,
+    ON_POLICY,
+    POSITIVE,
+    _spaces,
+    plan_kinds,
+    roll_out,
+)
 from schemas.errors import TrainingError
 from schemas.training import AdmSettings
 from tests.models.train import toy
 
+ROOT = Path(__file__).resolve().parents[3]
 ADM = AdmSettings(epsilon=0.5, weight_floor=0.3, negative_share=0.1)
 
 
@@ -67,6 +80,51 @@ def test_rollout_keeps_the_law_each_token_was_drawn_from():
             assert any(unit.text not in text for unit in question.units)
 
 
+def test_an_off_policy_token_was_drawn_from_the_modified_law_as_it_is_computed_again():
+    """μ from the policy's logits over the whole answer, replayed through action spaces anew."""
+    policy, questions = toy.policy(1), toy.questions() * 8
+    kinds = [POSITIVE, HARD_NEGATIVE] * 24
+    rollout = roll_out(
+        policy.model, policy.tokenizer, questions, kinds, adm=ADM, max_new_tokens=8,
+        generator=torch.Generator().manual_seed(5),
+    )  # fmt: skip
+    words = vocabulary_of(policy.tokenizer, 32, (policy.tokenizer.eos_token_id,))
+    spaces = _spaces(questions, kinds, words, ADM, 8, torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        law_BTV = forward(policy.model, rollout)[0].softmax(-1).numpy()
+    blocked = 0
+    for row, space in spaces.items():
+        for t in range(int(rollout.mask_BT[row].sum())):
+            law_V, token = law_BTV[row, t], int(rollout.actions_BT[row, t])
+            mu_V = space.modify(nucleus(law_V[None], ADM.top_p)[0], law_V)
+            assert mu_V.sum() == pytest.approx(1, abs=1e-6)
+            said = float(rollout.behaviour_BT[row, t])
+            assert np.log(mu_V[token]) == pytest.approx(said, abs=1e-3)
+            blocked += bool(space.blocked)
+            space.advance(token)
+    assert blocked > 5, "hardly any state had a blocked unit"
+
+
+def test_an_answer_ends_at_any_token_that_ends_one():
+    """As `Policy.rewrite` has it: the tokenizer's own and those the checkpoint adds."""
+    policy, questions = toy.policy(1), toy.questions()
+    eos, other = policy.tokenizer.eos_token_id, policy.tokenizer.convert_tokens_to_ids("\u2581fog")
+    policy.model.generation_config.eos_token_id = [eos, other]
+    rollout = roll_out(
+        policy.model, policy.tokenizer, questions * 20, [ON_POLICY, POSITIVE, HARD_NEGATIVE] * 40,
+        adm=ADM, max_new_tokens=8, generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    ends = {eos, other}
+    seen = set()
+    for row, text in enumerate(rollout.texts):
+        said = rollout.actions_BT[row][rollout.mask_BT[row]].tolist()
+        assert not ends & set(said[:-1]), "it went on after an end"
+        assert bool(rollout.finished_B[row]) == (said[-1] in ends)
+        assert "fog" not in text
+        seen |= ends & {said[-1]}
+    assert seen == ends
+
+
 def test_positive_rows_say_more_of_what_is_missing_than_the_policy_does():
     policy, questions = toy.policy(1), toy.questions()[:1] * 60
     said = {}
@@ -87,6 +145,24 @@ def test_kinds_of_rows_follow_the_shares_and_leave_half_on_policy():
     assert plan_kinds(8, AdmSettings()) == [ON_POLICY] * 4 + [POSITIVE] * 2 + [HARD_NEGATIVE] * 2
     with pytest.raises(ValueError, match="less than half"):
         AdmSettings(positive_share=0.5, negative_share=0.25)
+
+
+def numbers(seen: Seen) -> dict[int, dict[str, float]]:
+    """The terms of each step but for what the clock says."""
+    return {
+        step: {name: number for name, number in terms.items() if not name.startswith("seconds")}
+        for step, terms in seen.terms.items()
+    }
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path):
+    one, first, _ = run(tmp_path / "one", **SMALL)
+    two, second, _ = run(tmp_path / "two", **SMALL)
+    assert str(numbers(first)) == str(numbers(second)), "equal to the last bit, NaN included"
+    mine, its = one.model.state_dict(), two.model.state_dict()
+    assert all(torch.equal(mine[name], its[name]) for name in mine)
+    _, other, _ = run(tmp_path / "other", seed=1, **SMALL)
+    assert str(numbers(other)) != str(numbers(first))
 
 
 def test_a_run_that_goes_on_computes_the_same_numbers(tmp_path):
@@ -113,10 +189,22 @@ def test_a_run_that_goes_on_computes_the_same_numbers(tmp_path):
     _, rest, ended = run(tmp_path / "cut", **SMALL)
     assert ended.status == "ok"
     assert sorted(rest.terms) == [3, 4], "it did not go on from the checkpoint of step 2"
-    for step in (3, 4):
-        same = {k: v for k, v in whole.terms[step].items() if not k.startswith("seconds")}
-        again = {k: v for k, v in rest.terms[step].items() if not k.startswith("seconds")}
-        assert same == pytest.approx(again, rel=1e-6, nan_ok=True)
+    same = {step: terms for step, terms in numbers(whole).items() if step > 2}
+    assert str(same) == str(numbers(rest)), "equal to the last bit, NaN included"
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_numbers(tmp_path):
+    """SIGKILL from within, in the middle of writing the checkpoint of step 4."""
+    killed = "import tests.models.train.killed as run; run.main()"
+    done = subprocess.run([sys.executable, "-c", killed, str(tmp_path / "cut")], cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    whole, its, _ = run(tmp_path / "whole", **SMALL)
+    policy, rest, ended = run(tmp_path / "cut", **SMALL)
+    assert ended.status == "ok"
+    assert sorted(rest.terms) == [3, 4], "it did not go on from the checkpoint of step 2"
+    assert numbers(rest)[4]["reward"] == numbers(its)[4]["reward"]
+    mine, its = policy.model.state_dict(), whole.model.state_dict()
+    assert all(torch.equal(mine[name], its[name]) for name in mine)
 
 
 def test_answers_like_those_of_the_others_teach_nothing():
@@ -135,10 +223,35 @@ def test_answers_like_those_of_the_others_teach_nothing():
     settings = toy.settings(lam=1.0)
     state = rl._begin(policy.model, settings)
     step = Step(rollout, scored, stale=False)
-    batch, _ = prepare(policy.model, policy.model, state.value, 0.0, step, settings)
+    batch, _ = prepare(policy.model, policy.model, state.value, 0.0, step, settings, toy.SINGLE)
     assert batch.advantages_BT.abs().max() < 1e-5
     values = batch.values_BT[rollout.mask_BT]
     assert torch.allclose(values, torch.full_like(values, 2.0)), "all integrity is to be expected"
+
+
+def test_only_positives_that_did_well_can_stand_at_the_floor():
+    """A hard negative's weight has none, however small it is."""
+    policy, questions = toy.policy(0), toy.questions() * 2
+    kinds = [ON_POLICY] * 6 + [POSITIVE] * 3 + [HARD_NEGATIVE] * 3
+    rollout = roll_out(
+        policy.model, policy.tokenizer, questions, kinds, adm=ADM, max_new_tokens=8,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    scored = toy.reward()(rollout.questions, rollout.texts)
+    found = {}
+    for floor in (1e-9, 1.0):
+        settings = toy.settings(adm=ADM.model_copy(update={"weight_floor": floor}))
+        state = rl._begin(policy.model, settings)
+        step = Step(rollout, scored, stale=False)
+        batch, terms = prepare(
+            policy.model, policy.model, state.value, 0.0, step, settings, toy.SINGLE
+        )
+        found[floor] = terms["weights_at_floor"]
+        raised = (batch.advantages_BT > 0) & batch.rollout.mask_BT
+        raised[:6] = raised[9:] = False
+        assert raised.any()
+    assert found[1e-9] == 0
+    assert 0.5 < found[1.0] <= 1
 
 
 def test_every_part_can_be_switched_off(tmp_path):

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 
 from models.train.distributed import end
 from models.train.rl import Sinks, train_ppo
+from models.train.terms import everyones
 from schemas.training import AdmSettings
 from tests.models.train import toy
 
@@ -18,6 +19,7 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     policy, seen = toy.policy(0), {}  # first, as in a training: see `models.train.distributed.end`
     accelerator = Accelerator(cpu=True)
+    rank = accelerator.process_index
     settings = toy.settings(
         steps=3, prompts=2, samples=4, minibatch=4, checkpoint_every=1, value_warmup_updates=0,
         adm=AdmSettings(least_mass=0.9),  # drops most hard negatives: rows differ by process
@@ -32,8 +34,9 @@ def main(folder: Path) -> None:
         "weights": sum(float(p.detach().double().sum()) for p in policy.model.parameters()),
         "rewards": [seen[step]["reward"] for step in sorted(seen)],
         "beta": seen[3]["kl_coefficient"],
+        "together": everyones(torch.full((1 + rank,), float(rank)), accelerator).tolist(),
     }
-    (folder / f"rank-{accelerator.process_index}.json").write_text(json.dumps(found))
+    (folder / f"rank-{rank}.json").write_text(json.dumps(found))
     end()
 
 
