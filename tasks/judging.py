@@ -24,7 +24,7 @@ Row = dict[str, Any]
 class Judge:
     """Means over `seeds` of the scorers' values, (N, K) in the order of `measures`.
 
-    `asked` counts the pictures that were wanted, found or not; `rendered` those that were made;
+    `asked` counts the pictures that were judged, found or made; `rendered` those that were made;
     `clock` has the seconds of "render" and "score", look-ups included.  A picture or score
     that failed is NaN.
     """
@@ -53,6 +53,7 @@ class Judge:
         self._values: dict[str, float] = {}
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        self.asked += len(pairs) * len(self.seeds)
         with self.clock("render"):
             pictures = self.images([prompt for prompt, _ in pairs])
         wanted: dict[str, Row] = {}
@@ -80,7 +81,6 @@ class Judge:
             for prompt in dict.fromkeys(prompts)
             for seed in self.seeds
         }
-        self.asked += len(prompts) * len(self.seeds)
         known = self._known("renders", "render_id", list(wanted), "image_sha256")
         missing = [
             {"prompt": prompt, "seed": seed, "attempt": known.get(i, (None, 0))[1] + 1}

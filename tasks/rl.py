@@ -20,7 +20,7 @@ from models.device import pick_device
 from models.tis import load_token_counter
 from models.train.card import write_card
 from models.train.clock import Clock
-from models.train.distributed import is_main, rank, wait
+from models.train.distributed import is_main, rank, total, wait
 from models.train.policy import student_hash
 from schemas.errors import TrainingError
 from schemas.identity import content_id
@@ -139,7 +139,8 @@ def _fit(
                 max_new_tokens=longest,
             )  # fmt: skip
     report.close()
-    pictures = {"pictures_asked": judge.asked, "pictures_rendered": judge.rendered}
+    made = {"pictures_asked": judge.asked, "pictures_rendered": judge.rendered}
+    pictures = {name: total(number) for name, number in made.items()}
     figures = {"steps": len(ended.history), "scales": list(ended.scales), "left_out": left_out}
     return policy, ended, figures | fifths(ended.history, chosen.epoch_steps) | pictures
 

@@ -56,6 +56,8 @@ class Recipe:
     text_steps: int = 350  # of teaching the text encoder its words before the UNet sees them
     caption_dropout: float = 0.1  # share trained without caption, for guidance
     object_weight: float = 8.0  # extra loss weight of a cell that is all object
+    finished_every: int = 2  # one in so many of the finished pictures is used
+    flawed_every: int = 3  # and of the flawed ones
     decay: float = 0.45  # share of the steps over which the learning rate falls to 0
     export_every: int = 300  # steps between usable intermediate folders
 
@@ -194,12 +196,12 @@ def _batches(recipe: Recipe, tokenizer: Any, start: int, rank: int, ranks: int) 
     clean = autoencoder.latents(recipe.pictures, recipe.seed, recipe.style)
     cells = 1 + recipe.object_weight * masks(recipe.pictures, recipe.seed, recipe.style)
     scenes = [scene_of(recipe.seed, index)[0] for index in range(recipe.pictures)]
-    # Finishes and flaws are easy, shapes are not: a third of the flawed pictures and half of the
-    # finished ones are enough.
+    # Finishes and flaws are easy, shapes are not: a part of those pictures is enough.
     used = np.array(
         [
             i for i, scene in enumerate(scenes)
-            if (not scene.flaws or i % 3 == 0) and (not scene.finishes or i % 2 == 0)
+            if (not scene.flaws or i % recipe.flawed_every == 0)
+            and (not scene.finishes or i % recipe.finished_every == 0)
         ]
     )  # fmt: skip
     for step, order in enumerate(batches(len(used), recipe.batch, recipe.seed, start), start):

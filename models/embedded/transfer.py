@@ -10,7 +10,9 @@ from pathlib import Path
 from models.embedded import diffusion
 from models.embedded.diffusion import SD
 
-SDXL = replace(SD, name="tis-sdxl", xl=True, style="papercut", seed=3, channels=(96, 160))
+SDXL = replace(
+    SD, name="tis-sdxl", xl=True, style="papercut", seed=3, channels=(96, 160), finished_every=1
+)
 
 
 def train(steps: int | None = None, *, warm: bool = False) -> Path:

@@ -29,6 +29,15 @@ def wait() -> None:
         PartialState().wait_for_everyone()
 
 
+def total(number: int) -> int:
+    """The sum over processes, the same on each."""
+    if processes() == 1:
+        return number
+    from accelerate.utils import gather_object
+
+    return sum(gather_object([number]))
+
+
 def end() -> None:
     """Part from the other processes, after the last thing that is done together.
 
