@@ -1,10 +1,11 @@
 """Measure the embedded text-to-image models: adherence, speed, contact sheets.
 
-    python -m benchmarks.embedded [--model tis-sd] [--prompts 500] [--seeds 2] [--sheets docs]
+    python -m benchmarks.embedded [--model tis-sd] [--prompts 500] [--seeds 2] [--guidance 3]
+        [--sheets docs]
 
 Method: scenes that the model was not trained on (none of its 20,000, finish words aside) are worded
-without filler, rendered with 10 DDIM steps and guidance 3, and judged by a classifier trained on
-drawings (`models.embedded.adherence`).
+without filler, rendered with 10 DDIM steps and the profile's guidance of 3, and judged by a
+classifier trained on drawings (`models.embedded.adherence`).
 The `drawn` rows are its ceiling: the same scenes drawn, and drawn through the autoencoder.  Leaves
 out the scorers' figures.
 """
@@ -28,7 +29,7 @@ from models.world.draw import contact_sheet, draw_scene
 from models.world.scene import Scene, resolve, sample_scene
 from models.world.vocabulary import FINISHES
 
-STEPS, GUIDANCE = 10, 3.0
+STEPS = 10
 COLUMNS = ("kind", "colour", "count", "place", "time", "binding")
 
 
@@ -66,10 +67,10 @@ def prompts_of(scenes: list[Scene]) -> list[str]:
     return [caption(scene, generator, fillers=0.0) for scene in scenes]
 
 
-def pictures_of(pipeline: Any, prompts: list[str], seed: int) -> np.ndarray:
+def pictures_of(pipeline: Any, prompts: list[str], seed: int, guidance: float) -> np.ndarray:
     """uint8 (N, 64, 64, 3)."""
     seeds = [seed * 100_000 + k for k in range(len(prompts))]
-    return render(pipeline, prompts, seeds, steps=STEPS, guidance=GUIDANCE)
+    return render(pipeline, prompts, seeds, steps=STEPS, guidance=guidance)
 
 
 def _row(name: str, values: dict[str, float]) -> str:
@@ -77,7 +78,7 @@ def _row(name: str, values: dict[str, float]) -> str:
     return f"| {name} | {cells} |"
 
 
-def table(model: str, count: int, seeds: int) -> list[str]:
+def table(model: str, count: int, seeds: int, guidance: float) -> list[str]:
     """The adherence table in Markdown, and the speed."""
     from models.embedded import adherence, autoencoder
     from models.embedded.training import WEIGHTS
@@ -97,7 +98,9 @@ def table(model: str, count: int, seeds: int) -> list[str]:
             lines.append(f"<!-- round trip {autoencoder.psnr(vae, drawn):.1f} dB -->")
         begun = time.process_time()
         prompts = prompts_of(scenes)
-        pictures = np.concatenate([pictures_of(pipeline, prompts, seed) for seed in range(seeds)])
+        pictures = np.concatenate(
+            [pictures_of(pipeline, prompts, seed, guidance) for seed in range(seeds)]
+        )
         spent = time.process_time() - begun
         lines.append(_row(name, adherence.adherence(judge, scenes * seeds, pictures)))
         if name == "plain":
@@ -105,7 +108,7 @@ def table(model: str, count: int, seeds: int) -> list[str]:
     return lines
 
 
-def sheet(model: str, path: Path) -> None:
+def sheet(model: str, path: Path, guidance: float) -> None:
     """48 prompts: four rows plain, then the same with two finish words, same seeds."""
     from models.embedded.training import WEIGHTS
 
@@ -113,7 +116,7 @@ def sheet(model: str, path: Path) -> None:
     generator = random.Random(3)
     plain = scenes_of("plain", 48, model)
     finished = [replace(s, finishes=tuple(generator.sample(list(FINISHES), 2))) for s in plain]
-    rows = [pictures_of(pipeline, prompts_of(scenes), 0) for scenes in (plain, finished)]
+    rows = [pictures_of(pipeline, prompts_of(scenes), 0, guidance) for scenes in (plain, finished)]
     ordered = []
     for start in range(0, 48, 12):
         ordered += [*rows[0][start : start + 12], *rows[1][start : start + 12]]
@@ -126,11 +129,13 @@ def main() -> None:
     parser.add_argument("--model", default="tis-sd")
     parser.add_argument("--prompts", type=int, default=500)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--sheets", type=Path, help="folder for a contact sheet")
     arguments = parser.parse_args()
-    print("\n".join(table(arguments.model, arguments.prompts, arguments.seeds)))
+    guidance: float = arguments.guidance
+    print("\n".join(table(arguments.model, arguments.prompts, arguments.seeds, guidance)))
     if arguments.sheets:
-        sheet(arguments.model, arguments.sheets / f"embedded-{arguments.model}.png")
+        sheet(arguments.model, arguments.sheets / f"embedded-{arguments.model}.png", guidance)
 
 
 if __name__ == "__main__":

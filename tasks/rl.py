@@ -107,7 +107,6 @@ def _fit(
     from tasks.known_scores import known_scores
 
     build, chosen = plan_of(settings), settings.rl
-    rows = [r for b in plan.data.batches("train", chosen.max_examples) for r in b.to_pylist()]
     judge = Judge(lake, build, chosen.reward.seeds, MEASURES)
     assert build.tis is not None
     surrogate = None
@@ -118,7 +117,8 @@ def _fit(
     reward = Reward(chosen.reward, judge, count, budget, surrogate=surrogate)
     policy = load_policy(str(plan.begun.folder), settings.student)
     longest = settings.student.max_new_tokens
-    asked = questions_of(rows, plan.data.parents())
+    batches = plan.data.batches("train", chosen.max_examples)
+    asked = questions_of((row for b in batches for row in b.to_pylist()), plan.data.parents())
     questions, left_out = fitting(asked, policy, longest, count, budget)
     _say_left_out(plan, len(asked), left_out, longest, budget)
     with stage("rl", chosen.steps) as advance:
