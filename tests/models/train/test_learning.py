@@ -194,6 +194,16 @@ def test_gradients_of_the_losses_are_those_of_finite_differences():
     )
 
 
+def test_the_gradient_of_the_entropy_is_that_of_its_formula():
+    """∂H/∂z_i = −p_i·(log p_i + H), which the entropy bonus pushes along."""
+    logits = random(2, 3, 7).float().requires_grad_()
+    losses.entropy(logits).sum().backward()
+    logs = logits.detach().double().log_softmax(dim=-1)
+    spread = -(logs.exp() * logs).sum(dim=-1, keepdim=True)
+    assert logits.grad is not None
+    assert torch.allclose(logits.grad.double(), -logs.exp() * (logs + spread), atol=1e-6)
+
+
 def test_effective_sample_size_is_one_for_equal_weights_and_falls_with_their_spread():
     assert losses.effective_sample_size(torch.ones(3, 5), MASK) == pytest.approx(1.0)
     one = torch.zeros(3, 5)
