@@ -19,7 +19,9 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 ANSWERS = 32  # a step
 
@@ -33,17 +35,16 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    parts: dict[str, float] = {}
+    parts: Counter[str] = Counter()
     speeds: dict[str, list[float]] = {"ppo": [], "rloo": []}
     for turn in range(arguments.turns):
         for method in ("ppo", "rloo") if turn % 2 == 0 else ("rloo", "ppo"):
             seconds, its = timed(arguments, method, turn)
             speeds[method].append(ANSWERS * arguments.steps / seconds)
-            for name, spent in its.items():
-                parts[name] = parts.get(name, 0.0) + spent
+            parts.update(its)
     whole = sum(parts.values())
     print("| part of a PPO step | share |\n| --- | --- |")
-    for name, spent in sorted(parts.items(), key=lambda item: -item[1]):
+    for name, spent in parts.most_common():
         print(f"| {name} | {spent / whole:.1%} |")
     print()
     for method, found in speeds.items():
@@ -60,6 +61,7 @@ def timed(arguments: argparse.Namespace, method: str, turn: int) -> tuple[float,
     from tasks.model_versions import resolve_model
     from tasks.plan import new_run
     from tasks.training import reinforce
+    from tasks.training_log import Report
     from warehouse import Warehouse
 
     ours = {
@@ -72,51 +74,34 @@ def timed(arguments: argparse.Namespace, method: str, turn: int) -> tuple[float,
     settings = load_settings(arguments.profile, changes_of(arguments.changes, ours))
     with Warehouse.open(settings.warehouse, home(), read_only=True) as lake:
         parent = resolve_model(lake, home(), arguments.parent, settings.student).folder
-    marks = _Marks()
+    steps: list[tuple[float, dict[str, float]]] = []  # when each was reported, and its terms
+    original = Report.__call__
+
+    def report(self: Report, step: int, terms: dict[str, float]) -> None:
+        steps.append((time.perf_counter(), terms))
+        original(self, step, terms)
+
     with tempfile.TemporaryDirectory() as scratch:
         shutil.copytree(home() / "warehouse", Path(scratch) / "warehouse")
         if (home() / "images").exists():
             shutil.copytree(home() / "images", Path(scratch) / "images", copy_function=os.link)
-        with marks:
+        with mock.patch.object(Report, "__call__", report):
             reinforce.fn(new_run(settings, Path(scratch)), str(parent))
-    return marks.seconds(), marks.parts
+    return steps[-1][0] - steps[0][0], _parts([terms for _, terms in steps[1:]])
 
 
-class _Marks:
-    """When each step was reported, and what parts it had, by standing before `Report`."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-        self.parts: dict[str, float] = {}
-
-    def __enter__(self) -> None:
-        from tasks.training_log import Report
-
-        self._original = original = Report.__call__
-
-        marks = self
-
-        def mark(self: Report, step: int, terms: dict[str, float]) -> None:
-            marks.times.append(time.perf_counter())
-            if len(marks.times) > 1:
-                marks.add(terms)
-            original(self, step, terms)
-
-        Report.__call__ = mark
-
-    def __exit__(self, *_: object) -> None:
-        from tasks.training_log import Report
-
-        Report.__call__ = self._original
-
-    def add(self, terms: dict[str, float]) -> None:
-        for name, spent in terms.items():
-            if name.startswith("seconds_"):
-                part = name.removeprefix("seconds_")
-                self.parts[part] = self.parts.get(part, 0.0) + spent
-
-    def seconds(self) -> float:
-        return self.times[-1] - self.times[0]
+def _parts(steps: list[dict[str, float]]) -> dict[str, float]:
+    """Seconds of all steps by part; none of a trainer that does not tell them apart."""
+    parts: Counter[str] = Counter()
+    for terms in steps:
+        parts.update(
+            {
+                name.removeprefix("seconds_"): spent
+                for name, spent in terms.items()
+                if name.startswith("seconds_")
+            }
+        )
+    return dict(parts)
 
 
 def _list(numbers: list[float]) -> str:

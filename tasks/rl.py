@@ -20,7 +20,7 @@ from models.device import pick_device
 from models.tis import load_token_counter
 from models.train.card import write_card
 from models.train.clock import Clock
-from models.train.distributed import is_main, rank, total, wait
+from models.train.distributed import gathered, is_main, rank, wait
 from models.train.policy import student_hash
 from schemas.errors import TrainingError
 from schemas.identity import content_id
@@ -140,7 +140,7 @@ def _fit(
             )  # fmt: skip
     report.close()
     made = {"pictures_asked": judge.asked, "pictures_rendered": judge.rendered}
-    pictures = {name: total(number) for name, number in made.items()}
+    pictures = {name: sum(gathered([number])) for name, number in made.items()}
     figures = {"steps": len(ended.history), "scales": list(ended.scales), "left_out": left_out}
     return policy, ended, figures | fifths(ended.history, chosen.epoch_steps) | pictures
 

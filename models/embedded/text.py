@@ -34,14 +34,15 @@ def build_tokenizer() -> Any:
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Lowercase()  # pyright: ignore[reportAttributeAccessIssue]
     bpe = _split_like_clip(bpe)
+    corpus = list(_corpus())
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY - 2,
         end_of_word_suffix="</w>",
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=word_ends(bpe, _corpus()),
+        special_tokens=word_ends(bpe, corpus),
         show_progress=False,
     )
-    bpe.train_from_iterator(_corpus(), trainer)
+    bpe.train_from_iterator(corpus, trainer)
     merges = _merges(bpe)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*alphabet, *(f"{c}</w>" for c in alphabet), *("".join(pair) for pair in merges)]

@@ -90,7 +90,7 @@ class Vocabulary:
         tokens that end an answer (`policy.eos_ids`)."""
         self.tokenizer = tokenizer
         self._paths: dict[tuple[str, bool], list[int]] = {}
-        self.ends = ends
+        self.ends = list(ends)
         pieces = tokenizer.convert_ids_to_tokens(list(range(min(size, len(tokenizer)))))
         special = set(tokenizer.all_special_ids)
         self.begins_V = np.zeros(size, dtype=bool)  # begins a word, is punctuation, or ends
@@ -218,7 +218,7 @@ class ActionSpace:
         """C(s): tokens that go on with a begun unit, else that begin a missing one; sorted."""
         if not self.positive or not self._missing:
             return []
-        ends = list(self.vocabulary.ends)
+        ends = self.vocabulary.ends
         self._over |= ends[0] in hidden and float(policy_V[ends].sum()) >= 0.5
         begun = self._begun()
         nodes = begun or ([self._root()] if self._at_border(policy_V, hidden) else [])

@@ -11,9 +11,9 @@ import torch
 
 from models.train import advantages as adv
 from models.train import losses
+from models.train.distributed import gathered
 from models.train.experience import Step
 from models.train.rollout import POSITIVE, Rollout
-from models.train.terms import everyones
 from models.train.value import ValueHead, expected_integrity
 from schemas.training import RlSettings
 
@@ -51,13 +51,7 @@ def forward(
 
 @torch.no_grad()
 def prepare(
-    model: Any,
-    reference: Any,
-    value: ValueHead,
-    beta: float,
-    step: Step,
-    settings: RlSettings,
-    accelerator: Any,
+    model: Any, reference: Any, value: ValueHead, beta: float, step: Step, settings: RlSettings
 ) -> tuple[Batch, dict[str, float]]:
     """Everything of a step that does not change while it is learned from, and its terms.
 
@@ -91,7 +85,8 @@ def prepare(
         else adv.monte_carlo(rewards_BT, values_BT, mask_BT)
     )
     advantages_BT = torch.where(on_policy_B[:, None], advantages_BT, others_BT)
-    known = everyones(advantages_BT[on_policy_B][mask_BT[on_policy_B]], accelerator)
+    own = advantages_BT[on_policy_B][mask_BT[on_policy_B]]
+    known = torch.tensor(gathered(own.tolist()), dtype=own.dtype)
     advantages_BT = adv.whiten(advantages_BT, mask_BT, known, settings.advantage_limit)
     positive_B = torch.tensor([kind == POSITIVE for kind in rollout.kinds])
     weights_BT = losses.importance_weights(

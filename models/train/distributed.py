@@ -4,6 +4,7 @@ Free of torch where there is one process.
 """
 
 import os
+from typing import Any
 
 
 def processes() -> int:
@@ -29,13 +30,13 @@ def wait() -> None:
         PartialState().wait_for_everyone()
 
 
-def total(number: int) -> int:
-    """The sum over processes, the same on each."""
+def gathered(items: list[Any]) -> list[Any]:
+    """The items of all processes, in order of rank, whatever number each of them has."""
     if processes() == 1:
-        return number
+        return items
     from accelerate.utils import gather_object
 
-    return sum(gather_object([number]))
+    return gather_object(items)
 
 
 def end() -> None:

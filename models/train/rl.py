@@ -124,7 +124,7 @@ def _train(
         reason = diverged(terms, settings)
         if due and reason is None:  # terms were measured before the update that is saved
             after = moved(model, reference, step.rollout, settings.minibatch)
-            reason = diverged(terms | shared(after, accelerator), settings)
+            reason = diverged(terms | shared(after), settings)
         sinks.log(state.step, terms | clock.lap())
         if reason is not None:
             return _back(folder, model, state, reward, reason)
@@ -142,12 +142,10 @@ def _learn(
 ) -> dict[str, float]:  # fmt: skip
     """One step of learning in place; returns its terms, the same on all processes."""
     with clock("states"):
-        batch, terms = prepare(
-            model, reference, state.value, state.beta, step, settings, accelerator
-        )
+        batch, terms = prepare(model, reference, state.value, state.beta, step, settings)
     with clock("update"):
         terms |= update(model, state, batch, settings, accelerator)
-    terms = shared(terms | summary(step.rollout, step.scored), accelerator)
+    terms = shared(terms | summary(step.rollout, step.scored))
     rows = len(step.rollout) * accelerator.num_processes
     state.beta = adapted(state.beta, terms["kl"], rows, settings)
     return terms | {"kl_coefficient": state.beta}

@@ -113,13 +113,14 @@ def roll_out(
     ids_BP, mask_BP = encode(tokenizer, [question.messages for question in questions])
     ids_BP, mask_BP = ids_BP.to(device), mask_BP.to(device)
     ends = eos_ids(model, tokenizer)
+    ends_E = torch.tensor(ends)
     vocabulary = vocabulary_of(tokenizer, model.config.vocab_size, tuple(ends))
     spaces = _spaces(questions, kinds, vocabulary, adm, max_new_tokens, generator)
     tokens_BT, behaviour_BT = _sample(
-        model, ids_BP, mask_BP, spaces, torch.tensor(ends), adm.top_p, max_new_tokens, generator
+        model, ids_BP, mask_BP, spaces, ends_E, adm.top_p, max_new_tokens, generator
     )
-    over_BT = torch.isin(tokens_BT, torch.tensor(ends))
-    mask_BT = over_BT.long().cumsum(dim=1) - over_BT.long() == 0  # up to and with the first end
+    over_BT = torch.isin(tokens_BT, ends_E)
+    mask_BT = over_BT.cumsum(dim=1) <= over_BT  # up to and with the first end
     tokens_BT = tokens_BT.masked_fill(~mask_BT, tokenizer.pad_token_id)
     integrity_BT, features_BTF = _states(tokenizer, questions, tokens_BT, mask_BT, max_new_tokens)
     said = [

@@ -2,10 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-import torch
-
+from models.train.distributed import gathered
 from models.train.reward import Scored
 from models.train.rollout import HARD_NEGATIVE, ON_POLICY, POSITIVE, Rollout
 from schemas.training import RlSettings
@@ -54,25 +52,12 @@ def _mean(numbers: Sequence[float]) -> float | None:
     return sum(numbers) / len(numbers) if numbers else None
 
 
-def shared(terms: dict[str, float], accelerator: Any) -> dict[str, float]:
+def shared(terms: dict[str, float]) -> dict[str, float]:
     """The terms' means over processes, the same on each: they decide how the run goes on."""
-    if accelerator.num_processes == 1:
-        return terms
-    from accelerate.utils import gather_object
-
-    everyone = gather_object([terms])
+    everyone = gathered([terms])
     names = dict.fromkeys(name for its in everyone for name in its)
     found = {name: [its[name] for its in everyone if name in its] for name in names}
     return {name: sum(numbers) / len(numbers) for name, numbers in found.items()}
-
-
-def everyones(values: torch.Tensor, accelerator: Any) -> torch.Tensor:
-    """The values, (N,), of all processes, whatever number each of them has."""
-    if accelerator.num_processes == 1:
-        return values
-    from accelerate.utils import gather_object
-
-    return torch.tensor(gather_object(values.tolist()), dtype=values.dtype)
 
 
 def diverged(terms: dict[str, float], settings: RlSettings) -> str | None:

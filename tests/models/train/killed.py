@@ -22,3 +22,7 @@ def main() -> None:
 
     safetensors.torch.save_model = dying
     run(Path(sys.argv[1]), **SMALL)
+
+
+if __name__ == "__main__":
+    main()

@@ -155,12 +155,15 @@ def numbers(seen: Seen) -> dict[int, dict[str, float]]:
     }
 
 
+def same_weights(model, state) -> bool:
+    return all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+
+
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path):
     one, first, _ = run(tmp_path / "one", **SMALL)
     two, second, _ = run(tmp_path / "two", **SMALL)
     assert str(numbers(first)) == str(numbers(second)), "equal to the last bit, NaN included"
-    mine, its = one.model.state_dict(), two.model.state_dict()
-    assert all(torch.equal(mine[name], its[name]) for name in mine)
+    assert same_weights(one.model, two.model.state_dict())
     _, other, _ = run(tmp_path / "other", seed=1, **SMALL)
     assert str(numbers(other)) != str(numbers(first))
 
@@ -195,16 +198,15 @@ def test_a_run_that_goes_on_computes_the_same_numbers(tmp_path):
 
 def test_a_run_that_is_killed_goes_on_to_the_same_numbers(tmp_path):
     """SIGKILL from within, in the middle of writing the checkpoint of step 4."""
-    killed = "import tests.models.train.killed as run; run.main()"
-    done = subprocess.run([sys.executable, "-c", killed, str(tmp_path / "cut")], cwd=ROOT)
+    killed = [sys.executable, "-m", "tests.models.train.killed", str(tmp_path / "cut")]
+    done = subprocess.run(killed, cwd=ROOT)
     assert done.returncode == -signal.SIGKILL
     whole, its, _ = run(tmp_path / "whole", **SMALL)
     policy, rest, ended = run(tmp_path / "cut", **SMALL)
     assert ended.status == "ok"
     assert sorted(rest.terms) == [3, 4], "it did not go on from the checkpoint of step 2"
     assert numbers(rest)[4]["reward"] == numbers(its)[4]["reward"]
-    mine, its = policy.model.state_dict(), whole.model.state_dict()
-    assert all(torch.equal(mine[name], its[name]) for name in mine)
+    assert same_weights(policy.model, whole.model.state_dict())
 
 
 def test_answers_like_those_of_the_others_teach_nothing():
@@ -223,7 +225,7 @@ def test_answers_like_those_of_the_others_teach_nothing():
     settings = toy.settings(lam=1.0)
     state = rl._begin(policy.model, settings)
     step = Step(rollout, scored, stale=False)
-    batch, _ = prepare(policy.model, policy.model, state.value, 0.0, step, settings, toy.SINGLE)
+    batch, _ = prepare(policy.model, policy.model, state.value, 0.0, step, settings)
     assert batch.advantages_BT.abs().max() < 1e-5
     values = batch.values_BT[rollout.mask_BT]
     assert torch.allclose(values, torch.full_like(values, 2.0)), "all integrity is to be expected"
@@ -243,9 +245,7 @@ def test_only_positives_that_did_well_can_stand_at_the_floor():
         settings = toy.settings(adm=ADM.model_copy(update={"weight_floor": floor}))
         state = rl._begin(policy.model, settings)
         step = Step(rollout, scored, stale=False)
-        batch, terms = prepare(
-            policy.model, policy.model, state.value, 0.0, step, settings, toy.SINGLE
-        )
+        batch, terms = prepare(policy.model, policy.model, state.value, 0.0, step, settings)
         found[floor] = terms["weights_at_floor"]
         raised = (batch.advantages_BT > 0) & batch.rollout.mask_BT
         raised[:6] = raised[9:] = False
@@ -280,7 +280,7 @@ def test_divergence_puts_the_last_good_weights_back(tmp_path):
     assert ended.status == "diverged"
     assert "rl.kl_limit" in (ended.reason or "")
     assert ended.step == 0
-    assert all(torch.equal(v, start[k]) for k, v in policy.model.state_dict().items())
+    assert same_weights(policy.model, start)
 
 
 FAST = {"learning_rate": 0.1, "value_warmup_updates": 0, "warmup_steps": 1}
@@ -296,7 +296,7 @@ def test_weights_that_diverged_in_the_step_before_a_checkpoint_are_not_kept(tmp_
     assert (ended.status, ended.step) == ("diverged", 0)
     assert said in (ended.reason or "")
     assert seen.terms[1]["kl"] < 0.05, "its own terms would not have told"
-    assert all(torch.equal(v, start[k]) for k, v in policy.model.state_dict().items())
+    assert same_weights(policy.model, start)
 
 
 def test_the_kl_holds_back_also_where_it_arises(tmp_path):

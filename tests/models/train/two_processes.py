@@ -7,9 +7,8 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from models.train.distributed import end, total
+from models.train.distributed import end, gathered
 from models.train.rl import Sinks, train_ppo
-from models.train.terms import everyones
 from schemas.training import AdmSettings
 from tests.models.train import toy
 
@@ -34,8 +33,7 @@ def main(folder: Path) -> None:
         "weights": sum(float(p.detach().double().sum()) for p in policy.model.parameters()),
         "rewards": [seen[step]["reward"] for step in sorted(seen)],
         "beta": seen[3]["kl_coefficient"],
-        "total": total(3 + rank),
-        "together": everyones(torch.full((1 + rank,), float(rank)), accelerator).tolist(),
+        "together": gathered([rank] * (1 + rank)),
     }
     (folder / f"rank-{rank}.json").write_text(json.dumps(found))
     end()
