@@ -12,7 +12,6 @@ printing the commands of the benchmarks to run with them.
 """
 
 import argparse
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +80,14 @@ def write_tis(folder: Path, dtype: torch.dtype, miniature: bool = False) -> None
         StableDiffusionPipeline,
         UNet2DConditionModel,
     )
-    from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     small_text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
     small_text |= {"num_attention_heads": 2}
     small_unet = {"block_out_channels": (32, 32, 64, 64), "cross_attention_dim": 32}
     small_unet |= {"attention_head_dim": 2}
     small_vae = {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1}
-    words = AutoTokenizer.from_pretrained(WEIGHTS / "tis-sd" / "tokenizer")
+    words = CLIPTokenizer.from_pretrained(WEIGHTS / "tis-sd" / "tokenizer")
     torch.manual_seed(0)
     text = CLIPTextConfig(
         vocab_size=len(words), bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id,
@@ -112,8 +111,6 @@ def write_tis(folder: Path, dtype: torch.dtype, miniature: bool = False) -> None
     for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         torch.nn.Module.to(part, dtype)  # diffusers' own warns that it keeps no part in float32
     pipeline.save_pretrained(folder)
-    shutil.rmtree(folder / "tokenizer")
-    shutil.copytree(WEIGHTS / "tis-sd" / "tokenizer", folder / "tokenizer")
 
 
 def _say(name: str, folder: Path, model: torch.nn.Module) -> None:

@@ -21,8 +21,7 @@ _CARD = """\
 ---
 library_name: transformers
 pipeline_tag: text-generation
-base_model: {base}
-tags: [diffchat, prompt-rewriting, {method}]
+{hub_base}tags: [diffchat, prompt-rewriting, {method}]
 ---
 # DiffChat {short}
 
@@ -71,13 +70,16 @@ cases. Pictures are judged by `diffchat evaluate`.
 def write_card(folder: Path, columns: Mapping[str, Any], data: str, course: str) -> Path:
     """Write README.md for a row of `model_versions`.
 
-    `data` says in words what it learnt from, `course` how long and to which end.
+    `data` says in words what it learnt from, `course` how long and to which end.  A base that is a
+    folder is called by its name: its path means nothing elsewhere, and the hub takes only ids.
     """
-    metrics = columns["metrics"]
+    metrics, base = columns["metrics"], columns["base"]
     parent = columns["parent_model_id"]
     text = _CARD.format(
-        **{name: columns[name] for name in ("base", "base_hash", "method", "model_id", "seed")},
+        **{name: columns[name] for name in ("base_hash", "method", "model_id", "seed")},
         **{name: columns[name] for name in ("snapshot_id", "code_revision", "trained_at")},
+        base=Path(base).name if Path(base).is_dir() else base,
+        hub_base="" if Path(base).is_dir() else f"base_model: {base}\n",
         short=columns["model_id"][:12],
         data=data,
         messages=json.dumps(messages_of("a cat", "make it night"), indent=4),

@@ -1,6 +1,6 @@
 """What a model card says of a training."""
 
-from models.train.card import learning, rise
+from models.train.card import learning, rise, write_card
 
 METRICS = {
     "reward_first_fifth": 1.5, "reward_last_fifth": 2.5,
@@ -20,3 +20,25 @@ def test_how_far_the_reward_rose_is_said_in_standard_errors():
 def test_a_run_too_short_for_errors_says_nothing_of_a_rise():
     assert rise({"reward_first_fifth": 1.0, "reward_last_fifth": 2.0}) == ""
     assert learning({}) == ""
+
+
+def card_of(folder, base):
+    nothing = {"test": {}, "hard": {}}
+    columns = {
+        "model_id": "0" * 32, "method": "sft", "base": base, "base_hash": "a1", "seed": 1,
+        "parent_model_id": None, "snapshot_id": 3, "settings": {}, "code_revision": "c1",
+        "trained_at": "today", "metrics": nothing | {"base": nothing},
+    }  # fmt: skip
+    return write_card(folder, columns, "data", "10 of 10").read_text()
+
+
+def test_a_base_of_the_hub_is_linked(tmp_path):
+    assert "\nbase_model: bigscience/bloom-1b1\n" in card_of(tmp_path, "bigscience/bloom-1b1")
+
+
+def test_a_base_that_is_a_folder_is_named_without_its_path(tmp_path):
+    (tmp_path / "lm").mkdir()
+    card = card_of(tmp_path, str(tmp_path / "lm"))
+    assert "base_model" not in card
+    assert "from `lm` on data" in card
+    assert str(tmp_path) not in card
