@@ -85,7 +85,7 @@ def write_tis(folder: Path, dtype: torch.dtype, miniature: bool = False) -> None
     small_text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
     small_text |= {"num_attention_heads": 2}
     small_unet = {"block_out_channels": (32, 32, 64, 64), "cross_attention_dim": 32}
-    small_unet |= {"attention_head_dim": 2}
+    small_unet |= {"attention_head_dim": 2, "sample_size": 8}
     small_vae = {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1}
     words = CLIPTokenizer.from_pretrained(WEIGHTS / "tis-sd" / "tokenizer")
     torch.manual_seed(0)
