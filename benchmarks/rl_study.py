@@ -2,16 +2,19 @@
 
     make rl-study         # or: python -m benchmarks.rl_study --seeds 5 --steps 125 --best-of 4
 
-Method: every arm starts from the same SFT model (`--parent`, default the latest) and runs `steps`
+Method: every arm starts from one SFT model (`--parent`, default the latest) and runs `steps`
 rollouts of 32 answers, one picture each (4,000 pictures by default, cache hits counted).  The last
 model of each run answers the test split greedily, and once more sampled at temperature 1 ("sampled"
 is the reward of that, which is what RL maximises, and "sampled_integrity" its integrity); answers
 are rendered and scored on the seeds of `[render]`, and gains are over the raw prompt on the same
 seeds.  Requests for beauty alone, where answers differ most, and compound ones, where integrity is
-lowest, have tables of all that the split holds.  Intervals are 95%, by a bootstrap that draws
-training seeds and cases again; differences are paired by case, those to PPO also by seed.  A run is
-a model version: one that is there is not trained again, so a killed study goes on, and one with
-more seeds or arms keeps what is done.
+lowest, have tables of all that the split holds.  Intervals are those of the evaluation reports
+(`models.evaluation.statistics`): 95%, a bootstrap over raw prompts, with the variance between
+training seeds beside it; differences are paired by case.  σ of this reward is that of the parent's
+greedy answers to the cases, the same for every run; a training measures its own on its questions.
+A run is a model version: one that is there is not trained again, so a killed study goes on, and one
+with more seeds or arms keeps what is done.  A study that is to go on after another SFT needs its
+`--parent` said.
 
 Best-of-n stands in a block of its own, since it spends its budget at inference.  Leaves out what
 people think (`diffchat vote`).
@@ -24,8 +27,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.evaluation.statistics import Estimate, Resampler
+
 if TYPE_CHECKING:
     from models.train.rollout import Question
+    from warehouse import Warehouse
 
 NO_ADM = {"rl.adm.positive_share": 0.0, "rl.adm.negative_share": 0.0}
 ARMS: dict[str, dict[str, Any]] = {
@@ -40,6 +46,7 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 MEASURES = ("aesthetics", "preference", "held_out")
 COLUMNS = ("reward", "integrity", *MEASURES, "tokens", "sampled", "sampled_integrity")
+PAIRS = (("full", "full, no integrity in reward"), ("full", "ppo + adm"))
 COMPARED = ("reward", "sampled", "integrity", "sampled_integrity", "held_out")
 APART = {"beautify": "Asked for beauty alone", "compound": "Asked for several edits"}
 RESAMPLES = 2_000
@@ -52,9 +59,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=125)
     parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=list(ARMS))
-    parser.add_argument("--parent", default="latest")
+    parser.add_argument("--parent", help="id of the model to start from (default: the latest SFT)")
     parser.add_argument("--profile", default="embedded")
-    parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--cases", type=int, default=500)
     parser.add_argument("--best-of", type=int, help="also: best of N samples of the parent")
     arguments = parser.parse_args()
     study = Study(arguments)
@@ -66,7 +73,8 @@ def main() -> None:
         print(report(results, study), flush=True)
     if arguments.best_of:
         name = f"best of {arguments.best_of}"
-        print(means({"sft": results["sft"], name: [study.best_of(arguments.best_of)]}))
+        its = {"sft": results["sft"], name: [study.best_of(arguments.best_of)]}
+        print(means(its, study.resampler(np.ones(len(study.questions), bool))))
 
 
 class Study:
@@ -74,6 +82,7 @@ class Study:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         from models.tis import load_token_counter
+        from models.train.data import turns_before
         from models.train.questions import questions_of
         from models.train.reward import Reward
         from schemas.settings import home, load_settings
@@ -88,17 +97,23 @@ class Study:
         self.run = new_run(self.settings, self.home)
         self.plan = plan_of(self.settings)
         self.lake = Warehouse.open(self.settings.warehouse, self.home)
-        self.parent = resolve_model(
-            self.lake, self.home, arguments.parent, self.settings.student
-        ).folder
+        parent = arguments.parent or latest_sft(self.lake)
+        self.parent = resolve_model(self.lake, self.home, parent, self.settings.student).folder
         data = training_data(self.lake, self.settings.rl, "rl")
         rows = [row for b in data.batches("test", None) for row in b.to_pylist()]
-        self.questions = cases_of(questions_of(rows, data.parents()), arguments.cases)
+        parents = data.parents()
+        self.questions = cases_of(questions_of(rows, parents), arguments.cases)
+        roots = {row["triple_id"]: turns_before(row, parents)[0] for row in rows}
+        self.roots = np.array([roots[question.question_id] for question in self.questions])
         self.judge = Judge(self.lake, self.plan, self.settings.render.seeds, MEASURES)
         pair = Judge(self.lake, self.plan, self.settings.render.seeds, MEASURES[:2])
         assert self.plan.tis is not None
         self.count = load_token_counter(self.settings.tis)
         self.reward = Reward(self.settings.rl.reward, pair, self.count, self.plan.tis.token_budget)
+
+    def resampler(self, cases: np.ndarray) -> Resampler:
+        """Of the cases (a mask): those of one raw prompt are drawn together."""
+        return Resampler(self.roots[cases].tolist(), RESAMPLES, 0, 0.95)
 
     def train(self, arm: str, seed: int) -> Path:
         """The folder of the arm's model, trained now if it is not there."""
@@ -179,6 +194,19 @@ def cases_of(questions: list["Question"], count: int) -> list["Question"]:
     return questions[:count] + [q for q in questions[count:] if q.edit_kind in APART]
 
 
+def latest_sft(lake: "Warehouse") -> str:
+    """Id of the newest model of an SFT; a study's own models are newer and no parents."""
+    from schemas.errors import ModelError
+
+    rows = lake.query(
+        "SELECT model_id FROM model_versions WHERE method = 'sft' AND status = 'ok' "
+        "ORDER BY trained_at DESC LIMIT 1"
+    ).to_pylist()
+    if not rows:
+        raise ModelError("There is no model to start from: run `diffchat sft` first.")
+    return rows[0]["model_id"]
+
+
 def report(results: Results, study: "Study") -> str:
     """All tables, of the runs there are by now."""
     kinds = np.array([question.edit_kind for question in study.questions])
@@ -187,8 +215,10 @@ def report(results: Results, study: "Study") -> str:
     groups["Asked for one change"] = groups["Test split"] & ~np.isin(kinds, list(APART))
     parts = []
     for title, cases in groups.items():
-        its = only(results, cases)
-        parts += [f"## {title}, {cases.sum()} cases", means(its), differences(its)]
+        its, resampler = only(results, cases), study.resampler(cases)
+        parts += [f"## {title}, {cases.sum()} cases", means(its, resampler)]
+        parts += [differences(its, resampler)]
+        parts += [by_seed(its), pairs(its, resampler)] if title == "Test split" else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -197,28 +227,52 @@ def only(results: Results, cases: np.ndarray) -> Results:
     return {arm: [run[cases] for run in runs] for arm, runs in results.items()}
 
 
-def means(results: Results) -> str:
+def means(results: Results, resampler: Resampler) -> str:
     """Means with intervals, a row an arm."""
     lines = _head("arm", "seeds", *COLUMNS)
     for arm, runs in results.items():
-        cells = [_interval(np.stack([run[:, k] for run in runs])) for k in range(len(COLUMNS))]
+        cells = _cells(resampler.estimate(np.stack(runs)))
         lines.append(f"| {arm} | {len(runs)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def differences(results: Results) -> str:
+def differences(results: Results, resampler: Resampler) -> str:
     """Reward, integrity and held-out score less those of SFT and of PPO without its additions."""
     others = [arm for arm in ("sft", "ppo") if arm in results]
     lines = _head("arm", *(f"{name} − {other}" for other in others for name in COMPARED))
-    for arm, runs in results.items():
+    for arm in results:
         if arm == "sft":
             continue
         cells = [
-            "" if arm == other else _interval(_paired(runs, results[other], COLUMNS.index(name)))
+            cell
             for other in others
-            for name in COMPARED
+            for cell in (
+                [""] * len(COMPARED)
+                if arm == other
+                else _difference(results, arm, other, resampler)
+            )
         ]
         lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def by_seed(results: Results) -> str:
+    """Reward of greedy answers, a column a training seed."""
+    longest = max(map(len, results.values()))
+    lines = _head("reward", *(f"seed {seed}" for seed in range(longest)))
+    for arm, runs in results.items():
+        cells = [f"{run[:, 0].mean():+.3f}" for run in runs] + [""] * (longest - len(runs))
+        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def pairs(results: Results, resampler: Resampler) -> str:
+    """`PAIRS`: what one part of the method does beside all others."""
+    lines = _head("", *COMPARED)
+    for ours, theirs in PAIRS:
+        if ours in results and theirs in results:
+            cells = _difference(results, ours, theirs, resampler)
+            lines.append(f"| {ours} − {theirs} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -226,28 +280,18 @@ def _head(*names: str) -> list[str]:
     return ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
 
 
-def _paired(runs: list[np.ndarray], others: list[np.ndarray], column: int) -> np.ndarray:
-    """(seeds, cases) differences; a single run of the others stands against each seed."""
-    if len(others) == 1:
-        others = others * len(runs)
-    pairs = zip(runs, others, strict=False)
-    return np.stack([ours[:, column] - theirs[:, column] for ours, theirs in pairs])
+def _difference(results: Results, ours: str, theirs: str, resampler: Resampler) -> list[str]:
+    columns = [COLUMNS.index(name) for name in COMPARED]
+    sides = [np.stack(results[arm])[:, :, columns] for arm in (ours, theirs)]
+    return _cells(resampler.estimate(*sides))
 
 
-def _interval(values: np.ndarray) -> str:
-    """Mean and 95% interval of (seeds, cases): seeds and cases are drawn again with replacement."""
-    if np.isnan(values).all():
-        return ""
-    generator = np.random.default_rng(0)
-    seeds, cases = values.shape
-    means = [
-        values[generator.integers(seeds, size=seeds)][
-            :, generator.integers(cases, size=cases)
-        ].mean()
-        for _ in range(RESAMPLES)
+def _cells(found: Estimate) -> list[str]:
+    """Mean and interval of each column, nothing for one without values."""
+    return [
+        "" if np.isnan(mean) else f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+        for mean, low, high in zip(found.mean, found.low, found.high, strict=True)
     ]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return f"{values.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 if __name__ == "__main__":

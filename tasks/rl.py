@@ -30,10 +30,12 @@ from tasks.model_versions import ModelVersion, find_model, register_model, resol
 from tasks.plan import Plan, now, plan_of
 from tasks.progress import stage
 from tasks.training_data import TrainingData, training_data
-from tasks.training_log import Report, Samples, fifths
+from tasks.training_log import Report, Samples, fifths, total
 from warehouse import Warehouse
 
 LOG = logging.getLogger(__name__)
+Log = Callable[[int, dict[str, float]], None]  # takes a step's number and its terms
+PICTURES = ("pictures_asked", "pictures_rendered")  # terms of a step, and figures of the run
 # How often something is written, and what is only looked at, is no part of a model's id.
 NOT_IDENTITY = {"checkpoint_every", "samples_every", "dataset_version", "parquet"}
 
@@ -126,26 +128,40 @@ def _fit(
             lake, plan.model_id, folder / "events", advance, chosen.checkpoint_every,
             drift=surrogate.drift if surrogate else {},
         )  # fmt: skip
+        log = _counting(report, judge)
         if chosen.method == "ppo":
             ended = train_ppo(
                 policy, questions, reward, chosen, folder / WORK,
-                Sinks(_apart(report, judge.clock), Samples(lake, plan.model_id, judge)),
+                Sinks(_apart(log, judge.clock), Samples(lake, plan.model_id, judge)),
                 max_new_tokens=longest, accelerator=accelerator(),
                 ahead=runs_ahead(settings, policy),
             )  # fmt: skip
         else:
             ended = train_trl(
-                policy, plan.begun.folder, questions, reward, chosen, folder / WORK, report,
+                policy, plan.begun.folder, questions, reward, chosen, folder / WORK, log,
                 max_new_tokens=longest,
             )  # fmt: skip
     report.close()
-    made = {"pictures_asked": judge.asked, "pictures_rendered": judge.rendered}
-    pictures = {name: sum(gathered([number])) for name, number in made.items()}
+    wait()  # the log of all steps, of those before a restart too
+    pictures = {name: int(total(lake, plan.model_id, name)) for name in PICTURES}
     figures = {"steps": len(ended.history), "scales": list(ended.scales), "left_out": left_out}
     return policy, ended, figures | fifths(ended.history, chosen.epoch_steps) | pictures
 
 
-def _apart(report: Report, pictures: Clock) -> Callable[[int, dict[str, float]], None]:
+def _counting(report: Log, judge: Any) -> Log:
+    """`report` with the pictures of all processes since the step before, found ones counted."""
+    before = dict.fromkeys(PICTURES, 0)
+
+    def log(step: int, terms: dict[str, float]) -> None:
+        now = dict(zip(PICTURES, (judge.asked, judge.rendered), strict=True))
+        since = {name: float(sum(gathered([now[name] - before[name]]))) for name in PICTURES}
+        before.update(now)
+        report(step, terms | since)
+
+    return log
+
+
+def _apart(report: Log, pictures: Clock) -> Log:
     """`report` with the seconds of rendering and scoring beside those of the rest of the reward.
 
     Where pictures are made beside the update, `seconds_reward` is the wait for them and stays; so

@@ -29,6 +29,16 @@ def append_log(lake: Warehouse, model_id: str, entries: Iterable[tuple[int, str,
         lake.append("training_log", pa.Table.from_pylist(rows, schema=TRAINING_LOG))
 
 
+def total(lake: Warehouse, model_id: str, term: str) -> float:
+    """The sum of a term over the steps of a run."""
+    rows = lake.query(
+        "SELECT coalesce(sum(value), 0) AS total FROM training_log "
+        "WHERE model_id = $1 AND term = $2",
+        [model_id, term],
+    )
+    return rows.to_pylist()[0]["total"]
+
+
 class Report:
     """What an RL step says; rows are committed at every `every`-th step.
 

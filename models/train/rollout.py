@@ -82,12 +82,12 @@ class Rollout:
         return replace(self, **picked)
 
 
-def plan_kinds(rows: int, adm: AdmSettings, positives: bool = True) -> list[str]:
+def plan_kinds(rows: int, adm: AdmSettings) -> list[str]:
     """Kinds of `rows` rows: the first ones on-policy, then positives, then hard negatives.
 
     At least half are on-policy.  Shares are rounded down, so a step too small for one has none.
     """
-    positive = int(rows * adm.positive_share) if positives else 0
+    positive = int(rows * adm.positive_share)
     negative = int(rows * adm.negative_share)
     on_policy = rows - positive - negative
     return [ON_POLICY] * on_policy + [POSITIVE] * positive + [HARD_NEGATIVE] * negative

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from models.integrity import content_integrity
 from models.train.distributed import gathered
 from models.train.reward import Scored
 from models.train.rollout import HARD_NEGATIVE, ON_POLICY, POSITIVE, Rollout
@@ -38,9 +39,21 @@ def summary(rollout: Rollout, scored: Sequence[Scored]) -> dict[str, float]:
         f"reward_{kind}": _mean([row.total for row in rows(kind)])
         for kind in (POSITIVE, HARD_NEGATIVE)
     }
+    others["negatives_missing"] = _mean(_missing(rollout))
     unfinished = 1 - float(rollout.finished_B.float().mean())
     found = of_answers(rows(ON_POLICY)) | _known_only(others)
     return found | {"unfinished": unfinished, "rows": float(len(rollout))}
+
+
+def _missing(rollout: Rollout) -> list[bool]:
+    """Of each hard negative, whether it lacks a unit it should have: what makes it one."""
+    return [
+        content_integrity(question.units, text).recall < 1
+        for kind, question, text in zip(
+            rollout.kinds, rollout.questions, rollout.texts, strict=True
+        )
+        if kind == HARD_NEGATIVE
+    ]
 
 
 def _known_only(terms: dict[str, float | None]) -> dict[str, float]:

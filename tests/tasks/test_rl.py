@@ -1,5 +1,6 @@
 """Reward through the warehouse, and a whole RL run on the shipped text-to-image model."""
 
+import json
 from datetime import UTC, datetime
 
 import numpy as np
@@ -99,6 +100,11 @@ def test_a_run_leaves_a_model_its_log_and_samples_with_pictures(home, student):
         terms = lake.query("SELECT DISTINCT term FROM training_log").column(0).to_pylist()
         assert {"reward", "kl", "value_loss", "explained_variance"} <= set(terms)
         assert {"seconds_reward", "seconds_render", "seconds_score"} <= set(terms)
+        assert "negatives_missing" in terms
+        # Both are sums over the steps' log, so a run that was killed counts all of them.
+        metrics = json.loads(row["metrics"]) if isinstance(row["metrics"], str) else row["metrics"]
+        made = lake.query("SELECT count(*) FROM renders").column(0)[0].as_py()
+        assert metrics["pictures_asked"] >= metrics["pictures_rendered"] == made
         samples = lake.query("FROM training_samples WHERE row_kind = 'on_policy'").to_pylist()
         assert samples
         shown = [sha for sample in samples for sha in sample["images"] if sha]

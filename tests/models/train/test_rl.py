@@ -260,17 +260,32 @@ def test_every_part_can_be_switched_off(tmp_path):
     no_negative = ADM.model_copy(update={"negative_share": 0.0, "positive_share": 0.5})
     weights = toy.settings().reward.model_copy(update={"integrity": 0.0})
     variants = {
+        "nothing": {},
         "positives": {"adm": no_positive},
         "negatives": {"adm": no_negative},
         "value": {"integrity_value": False},
-        "integrity": {"reward": toy.reward(weights)},
+        "integrity": {"reward": weights},
     }
+    first = toy.questions()[0]  # of single words, which a policy that knows nothing says by chance
+    words = [unit._replace(text=word) for unit in first.units for word in unit.text.split()]
+    question = first._replace(units=tuple(words))
     for name, change in variants.items():
-        _, seen, ended = run(tmp_path / name, **{**SMALL, "adm": both, **change})
+        settings, seen = toy.settings(**{**SMALL, "adm": both, **change}), Seen()
+        ended = train_ppo(
+            toy.policy(0), [question], toy.reward(settings.reward), settings,
+            tmp_path / name, seen.sinks(), max_new_tokens=8, accelerator=toy.SINGLE,
+        )  # fmt: skip
         assert ended.status == "ok"
-        positives = "reward_positive" in seen.terms[1]
-        assert positives == (name != "positives")
+        assert ("reward_positive" in seen.terms[1]) == (name != "positives")
         assert ("reward_hard_negative" in seen.terms[1]) == (name != "negatives")
+        # Before anything is learnt a value knows of integrity, or nothing at all.
+        explained = seen.terms[1]["explained_variance"]
+        assert (abs(explained) > 1e-3) == (name not in ("value", "integrity")), explained
+        _, _, scored = seen.samples[-1]
+        assert any(row.integrity > 0 for row in scored)
+        for row in scored:
+            merits = row.total + row.repeats * settings.reward.repeat_penalty - sum(row.parts)
+            assert merits == pytest.approx(0.0 if name == "integrity" else 2.0 * row.integrity)
 
 
 def test_divergence_puts_the_last_good_weights_back(tmp_path):

@@ -1,4 +1,4 @@
-"""Several processes train one policy: weights stay equal, whatever rows each of them drops."""
+"""Several processes train one policy: weights stay equal, whatever each of them sampled."""
 
 import json
 import os
