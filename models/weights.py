@@ -46,16 +46,23 @@ def resolve(model: str, patterns: Iterable[str] = HUB_PATTERNS, ignore: Iterable
     HF_HUB_OFFLINE is set.
     Raises ModelError that says where was looked.
     """
-    path = Path(model).expanduser()
-    for candidate in (path, PROJECT / path):
-        if candidate.exists():
-            return candidate.resolve()
+    found = local(model)
+    if found is not None:
+        return found
     if not _HUB_ID.match(model):
+        path = Path(model).expanduser()
         raise ModelError(
             f"There is no checkpoint at {model!r}: neither {path.absolute()} nor "
             f"{PROJECT / path} exists, and it is no hub id of the form owner/name."
         )
     return _snapshot(model, tuple(patterns), tuple(ignore))
+
+
+def local(model: str) -> Path | None:
+    """The folder or file of this machine that `model` names, as `resolve` reads it, if any."""
+    path = Path(model).expanduser()
+    found = (candidate for candidate in (path, PROJECT / path) if candidate.exists())
+    return next((candidate.resolve() for candidate in found), None)
 
 
 def resolve_file(name: str) -> Path:

@@ -34,10 +34,11 @@ class SftSettings(Frozen):
     dataset_version: int | None = None  # None: the latest published one
     parquet: tuple[str, ...] = ()
     # files or globs beside the version, with the columns of published rows (`diffchat export`)
-    epochs: float = 1.0
-    max_steps: int | None = None  # optimiser steps; None: as many as the epochs hold
+    epochs: float = Field(default=1.0, gt=0)
+    max_steps: int | None = Field(default=None, ge=1)
+    # optimiser steps; None: as many as the epochs hold
     learning_rate: float = 2e-3
-    schedule: str = "cosine"  # of transformers' schedulers
+    schedule: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
     warmup_ratio: float = 0.03  # share of the steps; BeautifulPrompt
     weight_decay: float = 0.01
     batch: int = Field(default=32, ge=1)  # examples a device, packed rows with packing
@@ -45,9 +46,12 @@ class SftSettings(Frozen):
     max_length: int = 256  # tokens of an example; longer ones are reported and left out
     packing: bool = False  # several whole examples a row; else batches of like length, padded
     lora: LoraTraining | None = None  # None: all weights
-    evaluate_every: int = 100  # steps between losses on the validation split
+    evaluate_every: int = Field(default=100, ge=1)
+    # steps between checkpoints, each with the loss on the validation split
+    validation_cases: int = Field(default=200, ge=0)  # of that split, for this loss
     gradient_checkpointing: bool = False  # a third slower, a fraction of the memory
-    patience: int | None = 3  # evaluations without a better loss before it stops; None: never
+    patience: int = Field(default=3, ge=0)
+    # evaluations without a better loss before it stops; 0: never
     max_examples: int | None = None  # None: all of the train split
     measured_cases: int = 200  # of the test split, and half as many hard ones, before and after
     seed: int = 0
@@ -154,10 +158,14 @@ class RlSettings(Frozen):
     seed: int = 0
 
     @model_validator(mode="after")
-    def _shares_fit(self) -> "RlSettings":
+    def _fits_together(self) -> "RlSettings":
         total = sum(self.kind_shares.values())
         if total > 1:
             raise ValueError(
                 f"kind_shares add up to {total:g}: they are shares of a step, at most 1"
+            )
+        if self.method != "ppo" and self.samples < 2:
+            raise ValueError(
+                f"{self.method} compares the answers to a question: samples must be 2 at least"
             )
         return self

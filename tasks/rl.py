@@ -29,6 +29,7 @@ from tasks.model_folder import WORK, alone, place, writing
 from tasks.model_versions import ModelVersion, find_model, register_model, resolve_model
 from tasks.plan import Plan, now, plan_of
 from tasks.progress import stage
+from tasks.sft import measured_as
 from tasks.training_data import TrainingData, training_data
 from tasks.training_log import Report, Samples, fifths, total
 from warehouse import Warehouse
@@ -220,9 +221,11 @@ def _measured(policy: Any, plan: RlPlan, settings: Settings) -> dict[str, Any]:
 
     rows, plain = plan.data.cases(settings.sft.measured_cases)
     parents, known = plan.data.parents(), plan.begun.metrics or {}
+    how = measured_as(settings)
     with stage("measure", 0) as advance:
-        found = measure(policy, rows, parents, advance, plain)
-        if (plan.begun.settings or {}).get("data") == plan.data.identity and "test" in known:
+        found = measure(policy, rows, parents, advance, plain) | {"measured_as": how}
+        same_data = (plan.begun.settings or {}).get("data") == plan.data.identity
+        if same_data and known.get("measured_as") == how:
             return found | {"base": {name: known[name] for name in ("test", "hard")}}
         begun = load_policy(str(plan.begun.folder), settings.student)
         return found | {"base": measure(begun, rows, parents, advance, plain)}
@@ -236,6 +239,7 @@ def _finish(
     from tasks.opening import code_revision  # brings Prefect
 
     begun, version = plan.begun, plan.data.version or {}
+    policy.model.generation_config.max_new_tokens = settings.student.max_new_tokens
     with writing(folder):
         policy.model.save_pretrained(folder / WORK / "model", safe_serialization=True)
         policy.tokenizer.save_pretrained(folder / WORK / "model")

@@ -10,6 +10,7 @@ Prefect.
 """
 
 import json
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from tasks.training_data import TrainingData, training_data
 from tasks.training_log import append_log
 from warehouse import Warehouse
 
+LOG = logging.getLogger(__name__)
 LEFT_OUT = "left_out.jsonl"
 # Where and how fast something is computed, and what is only looked at, is no part of a model's id.
 NOT_IDENTITY = {"dataset_version", "parquet", "measured_cases"}
@@ -66,6 +68,13 @@ def sft_plan(lake: Warehouse, settings: Settings) -> SftPlan:
         parent_model_id=parents[0] if parents else None,
         settings=chosen,
     )
+
+
+def measured_as(settings: Settings) -> dict[str, int]:
+    """What figures of a model depend on beside its weights and data."""
+    return {
+        "cases": settings.sft.measured_cases, "max_new_tokens": settings.student.max_new_tokens
+    }  # fmt: skip
 
 
 def finished(lake: Warehouse, home: Path, plan: SftPlan) -> dict[str, Any] | None:
@@ -110,7 +119,8 @@ def _prepare(plan: SftPlan, settings: Settings, parents: dict[str, Row], work: P
     lines: list[dict[str, Any]] = []
     with stage("tokenise", 0) as advance:
         for split in ("train", "validation"):
-            limit = settings.sft.max_examples if split == "train" else settings.sft.measured_cases
+            chosen = settings.sft
+            limit = chosen.max_examples if split == "train" else chosen.validation_cases
             written = write_examples(
                 plan.data.batches(split, limit),
                 parents,
@@ -185,7 +195,9 @@ def _measured(
         for name, model in (("base", plan.base), ("trained", work / "model")):
             policy = load_policy(str(model), settings.student)
             found[name] = measure(policy, rows, parents, advance, plain)
-    return found["trained"] | {"base": found["base"]}
+    if not found["trained"]["test"].get("cases"):
+        LOG.warning("No test case fits the student's context: the model has no figures.")
+    return found["trained"] | {"base": found["base"], "measured_as": measured_as(settings)}
 
 
 def _finish(
@@ -218,6 +230,8 @@ def _finish(
         "trained_at": now(),
     }
     columns["weights_hash"] = student_hash(folder)
-    course = f"{metrics['steps']} of {metrics['last_step']}, the best by validation loss"
+    course = f"{metrics['steps']} of {metrics['last_step']}"
+    if metrics["rows"]["validation"]["examples"]:
+        course += ", the best by validation loss"
     write_card(folder, columns, plan.data.title, course)
     register_model(lake, **columns)

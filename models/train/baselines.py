@@ -21,7 +21,6 @@ from models.train.experience import calibrate
 from models.train.reward import Reward, Scored
 from models.train.rl import Trained
 from models.train.rollout import Question
-from models.train.template import as_taken
 from models.train.terms import diverged, of_answers
 from schemas.training import RlSettings
 
@@ -58,12 +57,12 @@ def train_trl(
     scored: list[Scored] = []  # of the step under way
     reporter = _reporter(scored, history, settings, output, log)
     with quiet():
-        config, trainer_class = _config(settings, output, max_new_tokens)
+        config, trainer_class = _config(settings, output, max_new_tokens, str(policy.model.device))
         trainer = trainer_class(
             model=str(folder),
             args=config,
             reward_funcs=_scorer(reward, questions, scored, len(history)),
-            train_dataset=_dataset(questions, settings, policy.tokenizer),
+            train_dataset=_dataset(questions, settings),
             processing_class=policy.tokenizer,
             callbacks=[reporter],
         )
@@ -170,7 +169,10 @@ def _history(checkpoint: Path | None) -> list[dict[str, float]]:
     return json.loads((checkpoint / HISTORY).read_text()) if checkpoint else []
 
 
-def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[Any, Any]:
+def _config(
+    settings: RlSettings, output: Path, max_new_tokens: int, device: str
+) -> tuple[Any, Any]:
+    import torch
     import trl
 
     minibatches = _minibatches(settings)
@@ -200,7 +202,8 @@ def _config(settings: RlSettings, output: Path, max_new_tokens: int) -> tuple[An
         "dataloader_pin_memory": False,
         "report_to": "none",
         "disable_tqdm": True,
-        "bf16": False,
+        "bf16": device.startswith("cuda") and torch.cuda.is_bf16_supported(),  # as PPO's autocast
+        "use_cpu": device == "cpu",
         "remove_unused_columns": False,
         "model_init_kwargs": {"dtype": "float32"},
     }
@@ -216,14 +219,14 @@ def _minibatches(settings: RlSettings) -> int:
     return next(n for n in range(least, rows + 1) if rows % n == 0)
 
 
-def _dataset(questions: Sequence[Question], settings: RlSettings, tokenizer: Any) -> Any:
-    """The questions of PPO's steps, in its order, as the student's template takes them."""
+def _dataset(questions: Sequence[Question], settings: RlSettings) -> Any:
+    """The questions of PPO's steps, in its order."""
     from datasets import Dataset
 
     asker = Asker(questions, settings)
     asked = [question for step in range(settings.steps) for question in asker.step(step)]
     return Dataset.from_list(
-        [{"prompt": as_taken(tokenizer, q.messages), "question_id": q.question_id} for q in asked]
+        [{"prompt": list(q.messages), "question_id": q.question_id} for q in asked]
     )
 
 

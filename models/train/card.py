@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models.weights import local
 from schemas.chat import messages_of
 
 NAMES = {
@@ -74,12 +75,13 @@ def write_card(folder: Path, columns: Mapping[str, Any], data: str, course: str)
     folder is called by its name: its path means nothing elsewhere, and the hub takes only ids.
     """
     metrics, base = columns["metrics"], columns["base"]
+    path = local(base)
     parent = columns["parent_model_id"]
     text = _CARD.format(
         **{name: columns[name] for name in ("base_hash", "method", "model_id", "seed")},
         **{name: columns[name] for name in ("snapshot_id", "code_revision", "trained_at")},
-        base=Path(base).name if Path(base).is_dir() else base,
-        hub_base="" if Path(base).is_dir() else f"base_model: {base}\n",
+        base=path.name if path else base,
+        hub_base="" if path else f"base_model: {base.partition('@')[0]}\n",
         short=columns["model_id"][:12],
         data=data,
         messages=json.dumps(messages_of("a cat", "make it night"), indent=4),
@@ -90,9 +92,9 @@ def write_card(folder: Path, columns: Mapping[str, Any], data: str, course: str)
         course=course,
         settings=json.dumps(columns["settings"], indent=2, sort_keys=True),
     )
-    path = folder / "README.md"
-    path.write_text(text, encoding="utf-8")
-    return path
+    card = folder / "README.md"
+    card.write_text(text, encoding="utf-8")
+    return card
 
 
 def figures(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:

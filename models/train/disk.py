@@ -4,12 +4,14 @@ Free of torch.
 """
 
 import errno
+import json
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from schemas.errors import TrainingError
 
@@ -44,6 +46,19 @@ def checkpointing(folder: Path, newest: Callable[[], Path | None]) -> Iterator[N
             f"The disk of {folder} is full, so a checkpoint could not be written ({kept}): "
             "free some space and run the same command again; it goes on from there."
         ) from error
+
+
+def readable(checkpoint: Path) -> bool:
+    """Whether the files of a checkpoint of `transformers` are whole: their heads, ends and sizes,
+    not every byte.  Loads no weights."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        for path in checkpoint.glob("*.safetensors"):
+            with safe_open(path, framework="np"):
+                pass
+    except (OSError, ValueError, SafetensorError):
+        return False
+    return all(zipfile.is_zipfile(path) for path in checkpoint.glob("*.pt"))
 
 
 def _says_full(error: Exception, folder: Path) -> bool:

@@ -200,6 +200,11 @@ def load_policy(folder_or_id: str, settings: StudentSettings | None = None) -> P
     dtype = pick_dtype(settings.dtype, device, prefer_bfloat16=True)
     model = load_model(folder, dtype, device, transformers.AutoModelForCausalLM)
     check_fit(model, tokenizer, folder)
+    if not finite(model):
+        raise ModelError(
+            f"{folder} holds weights that are no numbers (NaN or infinite): the training that made "
+            "them diverged. Take another checkpoint, or train again at a lower learning rate."
+        )
     # `generate` fills what a call leaves open from here: keep where answers end and nothing else.
     model.generation_config = transformers.GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
@@ -241,6 +246,13 @@ def check_fit(model: Any, tokenizer: Any, folder: Path) -> None:
             f"The tokenizer in {folder} does not fit its model: it has ids up to {top}, the model "
             f"embeds {rows} tokens. Restore the tokenizer files that were published with it."
         )
+    words = [t for t in _configured_eos(model) if t <= top and not _is_special(tokenizer, t)]
+    if words:
+        raise ModelError(
+            f"The tokenizer in {folder} does not fit its model: the model ends an answer with "
+            f"token {words[0]}, here the ordinary {tokenizer.convert_ids_to_tokens(words[0])!r}. "
+            "Restore the tokenizer files that were published with it."
+        )
     foreign = [token for token in _configured_eos(model) if token > top]
     if foreign:
         raise ModelError(
@@ -248,6 +260,11 @@ def check_fit(model: Any, tokenizer: Any, folder: Path) -> None:
             f"token {foreign[0]}, the tokenizer has ids up to {top}. Restore the tokenizer files "
             "that were published with it."
         )
+
+
+def finite(model: Any) -> bool:
+    """Whether all weights are numbers."""
+    return all(bool(p.detach().isfinite().all()) for p in model.parameters())
 
 
 def student_hash(folder: Path) -> str:
@@ -278,6 +295,10 @@ def folder_context(folder: Path) -> int | None:
 def eos_ids(model: Any, tokenizer: Any) -> list[int]:
     """Tokens that end an answer, the tokenizer's first."""
     return list(dict.fromkeys([tokenizer.eos_token_id, *_configured_eos(model)]))
+
+
+def _is_special(tokenizer: Any, token: int) -> bool:
+    return token in tokenizer.all_special_ids or token in tokenizer.added_tokens_decoder
 
 
 def _configured_eos(model: Any) -> list[int]:

@@ -36,8 +36,8 @@ from transformers import (
 from models.device import pick_device, pick_dtype
 from models.loading import load_model, quiet
 from models.train.data import open_examples
-from models.train.disk import checkpointing, writing
-from models.train.policy import check_fit, check_folder, eos_ids, load_student_tokenizer
+from models.train.disk import checkpointing, readable, writing
+from models.train.policy import check_fit, check_folder, eos_ids, finite, load_student_tokenizer
 from schemas.errors import TrainingError
 from schemas.training import SftSettings, StudentSettings
 
@@ -46,6 +46,7 @@ KEPT = 2  # checkpoints, beside the best one
 LOG_EVERY = 10  # steps
 ADAM_BYTES = 8  # two float32 moments a trained parameter
 
+LOG = logging.getLogger(__name__)
 Log = Callable[[int, dict[str, float]], None]  # step, terms
 Progress = Callable[[int, int], None]  # steps done, all steps
 
@@ -90,6 +91,8 @@ def run_sft(job: SftJob, progress: Progress = lambda done, total: None) -> Train
         with checkpointing(job.folder, lambda: newest_checkpoint(checkpoints)):
             trainer.train(resume_from_checkpoint=str(last) if last else None)
     target = job.folder / "model"
+    if not finite(trainer.accelerator.unwrap_model(trainer.model)):
+        raise diverged("its weights are no numbers", trainer.state.global_step, job.sft)
     if trainer.is_world_process_zero():
         _save(trainer.accelerator.unwrap_model(trainer.model), tokenizer, target, job)
     trainer.accelerator.wait_for_everyone()
@@ -98,10 +101,21 @@ def run_sft(job: SftJob, progress: Progress = lambda done, total: None) -> Train
     return Trained(target, kept or state.global_step, state.global_step, log_rows(state))
 
 
+def diverged(what: str, step: int, sft: SftSettings) -> TrainingError:
+    """What is said of a training that came to no numbers."""
+    return TrainingError(
+        f"At step {step} {what}: the training diverged. Lower sft.learning_rate (it is "
+        f"{sft.learning_rate:g})."
+    )
+
+
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint below `folder`; half-written ones are removed."""
+    """The newest whole checkpoint below `folder`; half-written and damaged ones are removed."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    whole = [path for path in found if (path / COMPLETE).exists()]
+    written = [path for path in found if (path / COMPLETE).exists()]
+    whole = [path for path in written if readable(path)]
+    for path in set(written) - set(whole):
+        LOG.warning("%s is damaged and was removed; an older checkpoint is used, if any.", path)
     for path in set(found) - set(whole):
         shutil.rmtree(path, ignore_errors=True)
     return whole[-1] if whole else None
@@ -142,8 +156,8 @@ def _trainer(job: SftJob, model: Any, tokenizer: Any, device: str, progress: Pro
     packed = job.sft.packing and takes_positions(model)
     args = _arguments(job, device, packed)
     train, validation = (_examples(path, job.sft, packed) for path in (job.train, job.validation))
-    callbacks: list[TrainerCallback] = [_Watch(progress)]
-    if validation is not None and job.sft.patience is not None:
+    callbacks: list[TrainerCallback] = [_Watch(progress, job.sft)]
+    if validation is not None and job.sft.patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=job.sft.patience))
     trainer = _resumable(SFTTrainer, job.sft.seed)(
         model=model,
@@ -324,20 +338,20 @@ def _save(model: Any, tokenizer: Any, target: Path, job: SftJob) -> None:
 class _Watch(TrainerCallback):
     """Tells the progress, stops a diverged run, marks checkpoints written to their end."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    def __init__(self, progress: Progress, sft: SftSettings) -> None:
+        self.progress, self.sft = progress, sft
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.progress(state.global_step, state.max_steps)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"The loss is {loss} at step {state.global_step}: the training diverged. Lower "
-                f"sft.learning_rate (it is {args.learning_rate:g})."
-            )
+        for name in ("loss", "eval_loss"):
+            loss = (logs or {}).get(name, 0.0)
+            if not math.isfinite(loss):
+                raise diverged(f"the {name} is {loss}", state.global_step, self.sft)
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        if not finite(model):  # the loss is looked at every few steps only
+            raise diverged("the weights are no numbers", state.global_step, self.sft)
         if state.is_world_process_zero:
             complete(Path(args.output_dir), state.global_step)

@@ -2,9 +2,9 @@
 
 The student's own chat template is used, and is saved with every checkpoint, so `transformers`,
 `vllm serve` and `trl` make the same tokens.  A tokenizer without a template (BLOOM) gets
-`DEFAULT_TEMPLATE`; a template that refuses or drops the system role gets the system text at the
-head of the first user message.  Prompt and answer are tokenised apart, so that no token straddles
-their border and what is sampled from is exactly what was trained on.
+`DEFAULT_TEMPLATE`; a template that refuses or drops the system role is prefixed by `FOLD`, which
+puts the system text at the head of the first user message.  Prompt and answer are tokenised apart,
+so that no token straddles their border and what is sampled from is exactly what was trained on.
 """
 
 from collections.abc import Sequence
@@ -26,6 +26,14 @@ DEFAULT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '### Assistant:\\n' }}{% endif %}"
 )
+# In the template itself, so that every program that loads the checkpoint does it; the empty
+# expression keeps a line break that the template begins with.
+FOLD = (
+    "{% if messages|length > 1 and messages[0]['role'] == 'system' %}"
+    "{% set messages = [{'role': messages[1]['role'], 'content': "
+    "messages[0]['content'] + '\\n\\n' + messages[1]['content']}] + messages[2:] %}"
+    "{% endif %}{{ '' }}"
+)
 _PROBE = "zq system zq"
 
 
@@ -45,6 +53,8 @@ def prepare_tokenizer(tokenizer: Any, name: str) -> Any:
         tokenizer.pad_token = tokenizer.eos_token
     if not tokenizer.chat_template:
         tokenizer.chat_template = DEFAULT_TEMPLATE
+    if not takes_system(tokenizer):
+        tokenizer.chat_template = _folding(tokenizer.chat_template)
     question = [{"role": "user", "content": "a"}]
     try:
         render(tokenizer, question)
@@ -58,6 +68,13 @@ def prepare_tokenizer(tokenizer: Any, name: str) -> Any:
     return tokenizer
 
 
+def _folding(template: Any) -> Any:
+    """A template, or several by name, that takes a system message."""
+    if isinstance(template, dict):
+        return {name: FOLD + its for name, its in template.items()}
+    return FOLD + template
+
+
 def takes_system(tokenizer: Any) -> bool:
     """Whether the template keeps a system message."""
     messages = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "a"}]
@@ -69,7 +86,7 @@ def takes_system(tokenizer: Any) -> bool:
 
 def render(tokenizer: Any, messages: Messages) -> str:
     """The text up to where the answer begins."""
-    return _apply(tokenizer, as_taken(tokenizer, messages), add_generation_prompt=True)
+    return _apply(tokenizer, messages, add_generation_prompt=True)
 
 
 def turn_texts(tokenizer: Any, messages: Messages, answer: str) -> tuple[str, str]:
@@ -80,7 +97,7 @@ def turn_texts(tokenizer: Any, messages: Messages, answer: str) -> tuple[str, st
     """
     prompt = render(tokenizer, messages)
     turn = {"role": "assistant", "content": answer}
-    whole = _apply(tokenizer, as_taken(tokenizer, [*messages, turn]), add_generation_prompt=False)
+    whole = _apply(tokenizer, [*messages, turn], add_generation_prompt=False)
     if not whole.startswith(prompt):
         raise ModelError(
             "The chat template writes a conversation with an answer differently from the prompt "
@@ -96,29 +113,6 @@ def turn_texts(tokenizer: Any, messages: Messages, answer: str) -> tuple[str, st
 def encode_prompt(tokenizer: Any, messages: Messages) -> list[int]:
     """Token ids that the answer is sampled from."""
     return tokenizer(render(tokenizer, messages), add_special_tokens=False)["input_ids"]
-
-
-def as_taken(tokenizer: Any, messages: Messages) -> list[dict[str, str]]:
-    """The conversation as the template takes it: with its system message, or without."""
-    return list(messages) if _takes_system(tokenizer) else without_system(messages)
-
-
-def without_system(messages: Messages) -> list[dict[str, str]]:
-    """The same conversation with the system text at the head of the first user message."""
-    if not messages or messages[0]["role"] != "system":
-        return list(messages)
-    system, first, *rest = messages
-    return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest]
-
-
-_known: dict[str, bool] = {}
-
-
-def _takes_system(tokenizer: Any) -> bool:
-    template = str(tokenizer.chat_template)
-    if template not in _known:
-        _known[template] = takes_system(tokenizer)
-    return _known[template]
 
 
 def _apply(tokenizer: Any, messages: Messages, *, add_generation_prompt: bool) -> str:

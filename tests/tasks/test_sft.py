@@ -105,7 +105,8 @@ def test_what_determines_the_weights_is_the_id(lake, home, base):
 
     assert model_id() == model_id(measured_cases=3, dataset_version=1)
     others = [model_id(seed=1), model_id(epochs=2), model_id(max_examples=5)]
-    assert len({model_id(), *others}) == 4
+    others += [model_id(validation_cases=3)]  # they choose the best checkpoint, and when it ends
+    assert len({model_id(), *others}) == 5
 
 
 def test_a_model_trained_from_ours_knows_its_parent(lake, home, base):
@@ -209,7 +210,7 @@ from tests.tasks.test_sft import settings
 from tests.warehouse.rows import open_lake
 home, base = map(Path, sys.argv[1:])
 with open_lake(home) as lake:
-    chosen = settings(base, epochs=6, patience=None, evaluate_every=3)
+    chosen = settings(base, epochs=6, patience=0, evaluate_every=3)
     print(train(lake, home, chosen, sft_plan(lake, chosen))["model_id"])
 """
 
@@ -221,7 +222,7 @@ def start(home: Path, base: Path) -> subprocess.Popen:
 
 def test_kill_nine_while_training_and_the_same_model_comes_of_it(lake, home, base, tmp_path):
     publish(lake)
-    chosen = settings(base, epochs=6, patience=None, evaluate_every=3)
+    chosen = settings(base, epochs=6, patience=0, evaluate_every=3)
     plan = sft_plan(lake, chosen)
     work = home / "models" / plan.model_id / "checkpoints"
     process = start(home, base)

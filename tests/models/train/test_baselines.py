@@ -113,13 +113,8 @@ def test_a_full_disk_keeps_a_baselines_last_checkpoint(student, tmp_path):
     assert run(student, tmp_path / "run")[2].status == "ok"
 
 
-def test_questions_are_as_the_students_template_takes_them():
-    words = toy.policy(0).tokenizer
-    words.chat_template = (
-        "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('none') }}"
-        "{% endif %}{{ m['content'] }}{% endfor %}"
-    )
+def test_questions_are_whole_conversations_for_the_students_template():
     said = ({"role": "system", "content": "Rewrite."}, {"role": "user", "content": "a cat"})
     asked = [question._replace(messages=said) for question in toy.questions()]
-    rows = _dataset(asked, toy.settings(**SMALL), words)
-    assert rows[0]["prompt"] == [{"role": "user", "content": "Rewrite.\n\na cat"}]
+    rows = _dataset(asked, toy.settings(**SMALL))
+    assert rows[0]["prompt"] == list(said)

@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from models.train.policy import Policy, load_policy
 from models.train.template import DEFAULT_TEMPLATE, prepare_tokenizer, render, turn_texts
@@ -206,6 +208,31 @@ def test_a_template_without_system_role_gets_the_system_text_in_the_first_questi
     text = render(policy.tokenizer, ASKED[0])
     assert f"<|user|>{SYSTEM}\n\nPrompt: a cat\nInstruction: make it night</s>" in text
     assert policy.rewrite(ASKED)
+
+
+@pytest.mark.parametrize("what", ["refuses", "drops"])
+def test_what_is_saved_takes_the_system_text_in_any_program(tmp_path, what):
+    dropping = NO_SYSTEM.replace("{{ raise_exception('no system role') }}", "")
+    assert dropping != NO_SYSTEM
+    folder = student(tmp_path, template=NO_SYSTEM if what == "refuses" else dropping)
+    ours = load_policy(str(folder), CPU).tokenizer
+    ours.save_pretrained(tmp_path / "saved")
+    theirs = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    for messages in ASKED:
+        text = theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        assert text == render(ours, messages)
+        assert text.count(SYSTEM) == 1
+    again = load_policy(str(folder), CPU).tokenizer
+    assert again.chat_template == ours.chat_template, "folded twice"
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    folder = student(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    next(iter(weights.values()))[0] = float("nan")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match="no numbers"):
+        load_policy(str(folder), CPU)
 
 
 def test_a_template_that_hides_answers_is_refused(tmp_path):

@@ -113,7 +113,7 @@ def test_packing_makes_fewer_steps(base, tmp_path):
 @pytest.mark.parametrize("packing", [False, True])
 def test_a_killed_run_goes_on_to_the_same_weights(base, tmp_path, packing):
     settings = SETTINGS.model_copy(
-        update={"packing": packing, "epochs": 8 if packing else 3, "patience": None}
+        update={"packing": packing, "epochs": 8 if packing else 3, "patience": 0}
     )
     whole = run_sft(job(base, tmp_path / "whole", settings))
 
@@ -131,7 +131,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(base, tmp_path, packing):
 
 
 def test_a_run_killed_in_a_later_epoch_sees_the_same_batches(base, tmp_path):
-    settings = SETTINGS.model_copy(update={"evaluate_every": 2, "patience": None})
+    settings = SETTINGS.model_copy(update={"evaluate_every": 2, "patience": 0})
     whole = run_sft(job(base, tmp_path / "whole", settings))
     resumed = killed_and_gone_on(job(base, tmp_path / "cut", settings), at=9)  # of 6 an epoch
     assert values(whole, "eval_loss") == values(resumed, "eval_loss")

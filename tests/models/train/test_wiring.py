@@ -325,10 +325,10 @@ def loss_of(twin, its, batch: Batch, settings, warming: bool) -> tuple[torch.Ten
             now = value_at(its, hidden_TH[t].detach(), features_TF[t], earned, settings)
             held = old_value + (now - old_value).clamp(-value_clip, value_clip)
             value.append(max((now - aim) ** 2, (held - aim) ** 2) / 2)
-    fitted = sum(value) / len(value)
+    fitted = torch.stack(value).mean()
     if warming:
         return fitted, {"value_loss": float(fitted.detach())}
-    gained, spread = sum(policy) / len(policy), sum(entropy) / len(entropy)
+    gained, spread = torch.stack(policy).mean(), torch.stack(entropy).mean()
     return fitted + gained - settings.entropy_bonus * spread, {
         "value_loss": float(fitted.detach()),
         "policy_loss": float(gained.detach()),
