@@ -69,7 +69,7 @@ def test_a_baseline_that_was_killed_goes_on_and_knows_the_steps_before(student, 
 @pytest.mark.parametrize("method", ["rloo", "grpo"])
 def test_a_step_has_as_many_updates_as_ppos(tmp_path, method):
     settings = toy.settings(method=method, steps=5, prompts=6, samples=4, minibatch=10, epochs=2)
-    config, _ = _config(settings, tmp_path, 4)
+    config, _ = _config(settings, tmp_path, 4, "cpu")
     assert config.max_steps == 5 * 2 * 3  # 24 rows: three minibatches of 8, none of 10
     assert (config.per_device_train_batch_size, config.steps_per_generation) == (8, 3)
     assert (config.num_iterations, config.generation_batch_size) == (2, 24)

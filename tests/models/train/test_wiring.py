@@ -1,12 +1,13 @@
 """How PPO's parts are wired: what a step learns from, and the gradient that it takes.
 
-One batch by hand with all three kinds of rows, each answer of another length, against loops in
-float64 that take one row at a time, without padding, and share no code with `models.train`.
+One batch by hand with all three kinds of rows, prompts and answers of several lengths, against loops
+in float64 that take one row at a time, without padding, and share no code with `models.train`.
 The parts themselves are tested in `test_learning` and `test_adm`, whole runs in `test_rl`.
 """
 
 import copy
 import math
+from collections.abc import Iterable
 from statistics import fmean, stdev, variance
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -229,7 +230,7 @@ def weigh(found: SimpleNamespace, ratios: list[list[float]], settings) -> None:
     found.terms["effective_sample_size"] = sum(off) ** 2 / sum(w * w for w in off) / len(off)
 
 
-def rows_of(tensor_BT: torch.Tensor, rows=EVERY) -> list[float]:
+def rows_of(tensor_BT: torch.Tensor, rows: Iterable[int] = EVERY) -> list[float]:
     """The numbers of these rows' tokens, one after the other."""
     return [number for i in rows for number in tensor_BT[i, : len(ROWS[i].answer)].tolist()]
 
