@@ -1,7 +1,8 @@
 """How PPO's parts are wired: what a step learns from, and the gradient that it takes.
 
-One batch by hand with all three kinds of rows, prompts and answers of several lengths, against loops
-in float64 that take one row at a time, without padding, and share no code with `models.train`.
+One batch by hand with all three kinds of rows, prompts and answers of several lengths, against
+loops in float64 that take one row at a time, without padding, and share no code with
+`models.train`.
 The parts themselves are tested in `test_learning` and `test_adm`, whole runs in `test_rl`.
 """
 
