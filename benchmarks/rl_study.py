@@ -243,15 +243,10 @@ def differences(results: Results, resampler: Resampler) -> str:
     for arm in results:
         if arm == "sft":
             continue
-        cells = [
-            cell
-            for other in others
-            for cell in (
-                [""] * len(COMPARED)
-                if arm == other
-                else _difference(results, arm, other, resampler)
-            )
-        ]
+        cells = []
+        for other in others:
+            itself = arm == other
+            cells += [""] * len(COMPARED) if itself else _difference(results, arm, other, resampler)
         lines.append(f"| {arm} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

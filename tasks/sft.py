@@ -117,10 +117,9 @@ def _prepare(plan: SftPlan, settings: Settings, parents: dict[str, Row], work: P
     longest = _longest(plan, settings)
     counts: dict[str, Any] = {}
     lines: list[dict[str, Any]] = []
+    limits = {"train": settings.sft.max_examples, "validation": settings.sft.validation_cases}
     with stage("tokenise", 0) as advance:
-        for split in ("train", "validation"):
-            chosen = settings.sft
-            limit = chosen.max_examples if split == "train" else chosen.validation_cases
+        for split, limit in limits.items():
             written = write_examples(
                 plan.data.batches(split, limit),
                 parents,

@@ -238,7 +238,7 @@ def check_folder(folder: Path) -> None:
 
 def check_fit(model: Any, tokenizer: Any, folder: Path) -> None:
     """Raise ModelError if the tokenizer has ids that the model has no embedding for, or lacks
-    the model's own end-of-sequence token."""
+    the model's own end-of-sequence token or has a word in its place."""
     rows = model.get_input_embeddings().weight.shape[0]
     top = max(tokenizer.get_vocab().values())
     if top >= rows:
@@ -246,19 +246,20 @@ def check_fit(model: Any, tokenizer: Any, folder: Path) -> None:
             f"The tokenizer in {folder} does not fit its model: it has ids up to {top}, the model "
             f"embeds {rows} tokens. Restore the tokenizer files that were published with it."
         )
-    words = [t for t in _configured_eos(model) if t <= top and not _is_special(tokenizer, t)]
-    if words:
-        raise ModelError(
-            f"The tokenizer in {folder} does not fit its model: the model ends an answer with "
-            f"token {words[0]}, here the ordinary {tokenizer.convert_ids_to_tokens(words[0])!r}. "
-            "Restore the tokenizer files that were published with it."
-        )
-    foreign = [token for token in _configured_eos(model) if token > top]
+    ends = _configured_eos(model)
+    foreign = [token for token in ends if token > top]
     if foreign:
         raise ModelError(
             f"The tokenizer in {folder} does not fit its model: the model ends an answer with "
             f"token {foreign[0]}, the tokenizer has ids up to {top}. Restore the tokenizer files "
             "that were published with it."
+        )
+    words = [token for token in ends if not _is_special(tokenizer, token)]
+    if words:
+        raise ModelError(
+            f"The tokenizer in {folder} does not fit its model: the model ends an answer with "
+            f"token {words[0]}, here the ordinary {tokenizer.convert_ids_to_tokens(words[0])!r}. "
+            "Restore the tokenizer files that were published with it."
         )
 
 

@@ -91,10 +91,11 @@ def run_sft(job: SftJob, progress: Progress = lambda done, total: None) -> Train
         with checkpointing(job.folder, lambda: newest_checkpoint(checkpoints)):
             trainer.train(resume_from_checkpoint=str(last) if last else None)
     target = job.folder / "model"
-    if not finite(trainer.accelerator.unwrap_model(trainer.model)):
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    if not finite(trained):
         raise diverged("its weights are no numbers", trainer.state.global_step, job.sft)
     if trainer.is_world_process_zero():
-        _save(trainer.accelerator.unwrap_model(trainer.model), tokenizer, target, job)
+        _save(trained, tokenizer, target, job)
     trainer.accelerator.wait_for_everyone()
     state = trainer.state
     kept = state.best_global_step if state.best_model_checkpoint else state.global_step

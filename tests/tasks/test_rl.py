@@ -102,7 +102,7 @@ def test_a_run_leaves_a_model_its_log_and_samples_with_pictures(home, student):
         assert {"seconds_reward", "seconds_render", "seconds_score"} <= set(terms)
         assert "negatives_missing" in terms
         # Both are sums over the steps' log, so a run that was killed counts all of them.
-        metrics = json.loads(row["metrics"]) if isinstance(row["metrics"], str) else row["metrics"]
+        metrics = json.loads(row["metrics"])
         made = lake.query("SELECT count(*) FROM renders").column(0)[0].as_py()
         assert metrics["pictures_asked"] >= metrics["pictures_rendered"] == made
         samples = lake.query("FROM training_samples WHERE row_kind = 'on_policy'").to_pylist()
