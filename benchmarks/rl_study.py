@@ -10,8 +10,8 @@ are rendered and scored on the seeds of `[render]`, and gains are over the raw p
 seeds.  Requests for beauty alone, where answers differ most, and compound ones, where integrity is
 lowest, have tables of all that the split holds.  Intervals are those of the evaluation reports
 (`models.evaluation.statistics`): 95%, a bootstrap over raw prompts, with the variance between
-training seeds beside it; differences are paired by case.  σ of this reward is that of the parent's
-greedy answers to the cases, the same for every run; a training measures its own on its questions.
+training seeds beside it; differences are paired by case.  σ of this reward is measured as by a
+training with seed 0, the same for every run; a run of another seed has its own, a little different.
 A run is a model version: one that is there is not trained again, so a killed study goes on, and one
 with more seeds or arms keeps what is done.  A study that is to go on after another SFT needs its
 `--parent` said.
@@ -108,8 +108,26 @@ class Study:
         self.judge = Judge(self.lake, self.plan, self.settings.render.seeds, MEASURES)
         pair = Judge(self.lake, self.plan, self.settings.render.seeds, MEASURES[:2])
         assert self.plan.tis is not None
-        self.count = load_token_counter(self.settings.tis)
-        self.reward = Reward(self.settings.rl.reward, pair, self.count, self.plan.tis.token_budget)
+        self.count, budget = load_token_counter(self.settings.tis), self.plan.tis.token_budget
+        train = (row for b in data.batches("train", None) for row in b.to_pylist())
+        scales = self._scales(questions_of(train, parents), budget)
+        self.reward = Reward(self.settings.rl.reward, pair, self.count, budget, scales)
+
+    def _scales(self, questions: list["Question"], budget: int) -> tuple[float, float] | None:
+        """σ of the reward, as a training from the parent measures it before its first step."""
+        from models.train.experience import calibrate
+        from models.train.policy import load_policy
+        from models.train.questions import fitting
+        from models.train.reward import Reward
+        from tasks.judging import Judge
+
+        rl, longest = self.settings.rl, self.settings.student.max_new_tokens
+        policy = load_policy(str(self.parent), self.settings.student)
+        asked = fitting(questions, policy, longest, self.count, budget).questions
+        judge = Judge(self.lake, self.plan, rl.reward.seeds, MEASURES[:2])
+        reward = Reward(rl.reward, judge, self.count, budget)
+        calibrate(policy, asked, reward, rl, longest)
+        return reward.scales
 
     def resampler(self, cases: np.ndarray) -> Resampler:
         """Of the cases (a mask): those of one raw prompt are drawn together."""
@@ -128,9 +146,9 @@ class Study:
         return resolve_model(self.lake, self.home, result["model_id"]).folder
 
     def measure(self, folder: Path) -> np.ndarray:
-        """(cases, COLUMNS) of a model's answers; a trained one is measured once."""
+        """(cases, COLUMNS) of a model's answers, measured once."""
         kept = self.home / "studies" / f"{self._measured_as(folder)}.npy"
-        if kept.exists() and folder != self.parent:  # the parent's answers give σ
+        if kept.exists():
             return np.load(kept)
         found = self._measured(folder)
         kept.parent.mkdir(exist_ok=True)
@@ -145,8 +163,8 @@ class Study:
 
         assert self.plan.tis is not None
         return content_id(
-            "rl-study", COLUMNS, self.settings.rl.reward.model_dump(), student_hash(folder),
-            student_hash(self.parent), [question.question_id for question in self.questions],
+            "rl-study", COLUMNS, self.settings.rl.reward.model_dump(), self.reward.scales,
+            student_hash(folder), [question.question_id for question in self.questions],
             self.plan.tis.tis_id, [scorer.scorer_id for scorer in self.plan.scorers],
             list(self.settings.render.seeds),
         )  # fmt: skip
@@ -175,8 +193,6 @@ class Study:
 
     def _figures(self, texts: list[str]) -> np.ndarray:
         """(cases, COLUMNS) of one answer a case, but for the sampled ones."""
-        if self.reward.scales is None:  # σ of the study: the parent's greedy answers
-            self.reward.calibrate(self.questions, texts)
         scored = self.reward(self.questions, texts)
         fits = [not row.too_long for row in scored]
         pairs = [

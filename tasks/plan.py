@@ -101,11 +101,13 @@ def plan_of(settings: Settings) -> Plan:
 @lru_cache(maxsize=4)
 def _lake(warehouse_json: str, home: str, process: int) -> Warehouse:
     settings = Settings.model_validate({"warehouse": json.loads(warehouse_json)})
-    return Warehouse.open(settings.warehouse, Path(home))
+    lake = Warehouse.open(settings.warehouse, Path(home))
+    lake.tidy()
+    return lake
 
 
 def lake_of(run: Run) -> Warehouse:
-    """The warehouse of a run, opened once a process."""
+    """The warehouse of a run, opened (and tidied, if runs before scattered it) once a process."""
     return _lake(run.settings.warehouse.model_dump_json(), run.home, os.getpid())
 
 

@@ -65,6 +65,7 @@ class Report:
         self._rows += [(step, name, number) for name, number in terms.items()]
         if step % self.every == 0:
             self.flush()
+            self.lake.tidy()  # every step commits pictures and scores
         self.advance(step - self._done)  # a run that goes on begins in the middle
         self._done = step
 

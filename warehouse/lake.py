@@ -12,6 +12,7 @@ Left out: anything that computes.  Stages hand in Arrow tables with the columns 
 `schemas.records` and get Arrow tables back.
 """
 
+import logging
 import os
 import tempfile
 import threading
@@ -37,6 +38,8 @@ from warehouse.locks import CommitLock
 from warehouse.reading import check_reading, lock_down
 from warehouse.state import CountCache, changed_at, lake_uuid, question_of
 from warehouse.todo import ORDER, READS, shard_sql, todo_sql
+
+LOG = logging.getLogger(__name__)
 
 
 class Warehouse:
@@ -225,6 +228,24 @@ class Warehouse:
         """Merge small files, expire snapshots that no version needs; returns counts."""
         with self._writing() as connection:
             return upkeep.maintain(connection, grace_s)
+
+    def tidy(self) -> dict[str, int]:
+        """Maintain, where a table lies in very many files; returns counts, none if it need not.
+
+        That it cannot be done now (a busy catalog, a full disk) harms no run, and is a warning.
+        """
+        if not upkeep.scattered(self._reader()):
+            return {}
+        where = self.address.public()
+        LOG.info("Many small commits: merging the files of %s …", where)
+        try:
+            return self.maintain()
+        except duckdb.Error as error:
+            LOG.warning(
+                "The files of %s could not be merged (%s): look-ups stay slow until "
+                "`diffchat maintain` has done it.", where, error,
+            )  # fmt: skip
+            return {}
 
     def export(self, folder: Path, version: int | None = None) -> dict[str, Any]:
         """Write a version as a folder that `datasets.load_dataset` reads; see `export.export`."""

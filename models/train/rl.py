@@ -231,14 +231,13 @@ def _minibatch(
     state.optimiser.zero_grad()
     loss.backward()
     policy, value = state.optimiser.param_groups
-    parameters = value["params"] if warming else policy["params"] + value["params"]
-    _average_gradients(parameters, accelerator)
-    norm = torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
-    if not torch.isfinite(norm):
-        return terms | {"gradient_norm": float("nan")}
-    state.optimiser.step()
-    state.value_updates += 1
-    return terms | {"gradient_norm": float(norm)}
+    norms = {"value_gradient_norm": _clip(value["params"], settings, accelerator)}
+    if not warming:
+        norms["gradient_norm"] = _clip(policy["params"], settings, accelerator)
+    if all(map(math.isfinite, norms.values())):  # else the run ends as diverged
+        state.optimiser.step()
+        state.value_updates += 1
+    return terms | norms
 
 
 def _begin(model: Any, settings: RlSettings) -> State:
@@ -269,8 +268,9 @@ def _set_rates(state: State, settings: RlSettings, warming: bool) -> None:
 
 
 def _spread(batch: Batch) -> float:
-    """Deviation of the returns: what a value clip is a share of."""
-    spread = float(batch.returns_BT[batch.rollout.mask_BT].std())
+    """Deviation of the returns that the value is fitted to: what its clip is a share of."""
+    fitted_BT = batch.rollout.mask_BT & batch.rollout.on_policy_B[:, None]
+    spread = float(batch.returns_BT[fitted_BT].std())
     return spread if math.isfinite(spread) and spread > 0 else 1.0
 
 
@@ -278,6 +278,18 @@ def _save(folder: Path, model: Any, state: State, reward: Reward, accelerator: A
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         save_training(folder, model, state, _scales(reward))
+
+
+def _clip(
+    parameters: Sequence[torch.nn.Parameter], settings: RlSettings, accelerator: Any
+) -> float:
+    """Average the gradients over processes and cut their norm; returns what it was before.
+
+    Policy and value are cut apart: no gradient goes from one to the other, and a value that is
+    far off must not make the policy's step smaller.
+    """
+    _average_gradients(parameters, accelerator)
+    return float(torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm))
 
 
 def _average_gradients(parameters: Sequence[torch.nn.Parameter], accelerator: Any) -> None:

@@ -75,7 +75,8 @@ def shared(terms: dict[str, float]) -> dict[str, float]:
 
 def diverged(terms: dict[str, float], settings: RlSettings) -> str | None:
     """Why a run must stop, in words, or None."""
-    for name in ("reward", "kl", "policy_loss", "value_loss", "gradient_norm"):
+    checked = ("reward", "kl", "policy_loss", "value_loss", "gradient_norm", "value_gradient_norm")
+    for name in checked:
         if name in terms and not math.isfinite(terms[name]):
             return f"{name} is {terms[name]}"
     if terms["kl"] > settings.kl_limit:

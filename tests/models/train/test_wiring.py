@@ -303,7 +303,8 @@ def batch_of(policy, value, settings) -> Batch:
 
 def loss_of(twin, its, batch: Batch, settings, warming: bool) -> tuple[torch.Tensor, dict]:
     """The loss of the CHOSEN rows in float64, token by token, and its terms."""
-    value_clip = math.inf if warming else settings.value_clip * stdev(rows_of(batch.returns_BT))
+    spread = stdev(rows_of(batch.returns_BT, OWN))
+    value_clip = math.inf if warming else settings.value_clip * spread
     policy, value, entropy, beyond, kl = [], [], [], [], []
     for i in CHOSEN:
         row, features_TF = ROWS[i], batch.rollout.features_BTF[i].double()
@@ -372,16 +373,19 @@ def test_a_minibatch_moves_policy_and_value_down_the_gradient_of_the_loss(change
     ]
     if warming:
         gradients[0] = {}
-    norm = math.sqrt(sum(float(g.square().sum()) for part in gradients for g in part.values()))
-    share = min(1.0, settings.max_grad_norm / norm)
+    norms = [math.sqrt(sum(float(g.square().sum()) for g in part.values())) for part in gradients]
+    names = ("gradient_norm", "value_gradient_norm")
+    wanted |= {name: norm for name, norm in zip(names, norms, strict=True) if norm}
     before = [_copied(policy), _copied(state.value)]
 
     terms = rl._minibatch(policy, state, batch, CHOSEN, settings, warming, toy.SINGLE)
 
-    assert terms == pytest.approx(wanted | {"gradient_norm": norm}, rel=1e-3, abs=1e-4)
+    assert terms == pytest.approx(wanted, rel=1e-3, abs=1e-4)
     assert state.value_updates == 1
-    for start, end, part in zip(before, (policy, state.value), gradients, strict=True):
-        scale = math.sqrt(sum(float(g.square().sum()) for g in part.values())) * share
+    ends = (policy, state.value)
+    for start, end, part, norm in zip(before, ends, gradients, norms, strict=True):
+        share = min(1.0, settings.max_grad_norm / norm) if norm else 1.0  # cut each by itself
+        scale = norm * share
         for name, tensor in _copied(end).items():
             down = start[name].double() - tensor.double()
             gradient = part.get(name, torch.zeros_like(down)) * share
