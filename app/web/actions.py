@@ -153,6 +153,11 @@ class Actions:
         drawn: list[str],
         left: threading.Event,
     ) -> Iterator[list[Any]]:
+        if not asked.session_id:
+            # The answer of `open`, still on its way, would take the place of this turn's session.
+            said = "The page was still opening: send that again."
+            yield self._partly(status=views.status_html(said, "alert"), unsent=asked.words)
+            return
         session = None
         try:
             session = self._session(asked.session_id)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -9,6 +10,7 @@ from schemas import identity
 from schemas.errors import WarehouseError
 from schemas.settings import DecideSettings
 from tests.warehouse import rows
+from warehouse import upkeep
 
 RULES = DecideSettings()
 
@@ -188,3 +190,40 @@ def test_maintain_deletes_files_that_no_snapshot_knows(home, lake):
     orphan.write_bytes(known.read_bytes())
     lake.maintain(grace_s=0)
     assert not orphan.exists()
+
+
+def many_commits(lake, count: int) -> None:
+    for i in range(count):
+        lake.append("triples", rows.triples(rows.triple(f"bird {i}", "i", f"red bird {i}")))
+
+
+def files_of(lake, table: str) -> int:
+    counts = lake._connection.execute(
+        "SELECT table_name, file_count FROM ducklake_table_info('lake')"
+    )
+    return dict(counts.fetchall())[table]
+
+
+def test_a_warehouse_of_many_small_commits_is_tidied(lake, monkeypatch):
+    rows.published(lake)
+    monkeypatch.setattr(upkeep, "MANY_FILES", 5)
+    many_commits(lake, 3)
+    assert lake.tidy() == {}  # not worth it yet
+    many_commits(lake, 6)
+    assert files_of(lake, "triples") > 5
+    assert lake.tidy()["merged"] > 0
+    assert files_of(lake, "triples") < 5
+    assert lake.query("FROM instructpe", version=1).num_rows == 3
+    assert lake.tidy() == {}
+
+
+def test_a_run_goes_on_where_its_warehouse_cannot_be_tidied(lake, monkeypatch, caplog):
+    def busy(connection, grace_s):
+        raise duckdb.TransactionException("database is locked")
+
+    monkeypatch.setattr(upkeep, "MANY_FILES", 1)
+    monkeypatch.setattr(upkeep, "maintain", busy)
+    many_commits(lake, 3)
+    assert lake.tidy() == {}
+    assert "database is locked" in caplog.text
+    assert "diffchat maintain" in caplog.text

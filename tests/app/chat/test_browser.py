@@ -60,6 +60,9 @@ class Person:
     def comes(self, query: str = "") -> "Person":
         self.page.goto(f"{self.url}/{query}")
         self.page.wait_for_selector("#message textarea")
+        self.page.wait_for_function(
+            "!document.querySelector('#status').innerText.includes('Loading')"
+        )
         return self
 
     def reads(self, text: str) -> None:

@@ -43,6 +43,7 @@ def local(home):
 
 def say(actions: Actions, session_id: str, text: str) -> dict:
     tis, model = actions.workshop.settings.tis.model, actions.workshop.model_name
+    session_id = session_id or actions.store.new().session_id  # as a page that has opened
     *_, shown = actions.send(session_id, text, model, tis, 0, True, "", False)
     return dict(zip(OUTPUTS, shown, strict=True))
 

@@ -288,6 +288,25 @@ def test_a_turn_says_which_model_wrote_it_and_not_by_which_name_it_was_asked(hom
     ]  # fmt: skip
 
 
+def test_words_sent_before_the_page_has_opened_are_given_back(home):
+    """Else `open`, answering late, would put an empty session in the place of the turn's."""
+    import gradio as gr
+
+    from app.consent import ConsentedTurns
+    from app.parts import Workshop
+    from app.store import ChatStore
+    from app.web.actions import OUTPUTS, Actions
+    from schemas.settings import load_settings
+
+    settings, store = load_settings("embedded"), ChatStore(home)
+    actions = Actions(Workshop(settings, home, store), ConsentedTurns(settings, home))
+    (shown,) = actions.send("", "a red car", "auto", settings.tis.model, 0, True, "", False)
+    values = dict(zip(OUTPUTS, shown, strict=True))
+    assert "still opening" in values.pop("status")
+    assert values.pop("unsent") == "a red car"
+    assert all(value == gr.skip() for value in values.values())
+
+
 def test_a_fault_of_the_program_is_said_and_the_session_goes_on(home, monkeypatch, parts):
     from app.consent import ConsentedTurns
     from app.parts import Workshop
@@ -295,8 +314,8 @@ def test_a_fault_of_the_program_is_said_and_the_session_goes_on(home, monkeypatc
     from app.web.actions import OUTPUTS, Actions
     from schemas.settings import load_settings
 
-    settings = load_settings("embedded")
-    workshop = Workshop(settings, home, ChatStore(home))
+    settings, store = load_settings("embedded"), ChatStore(home)
+    workshop = Workshop(settings, home, store)
     actions = Actions(workshop, ConsentedTurns(settings, home))
 
     def shown(session_id: str, text: str) -> tuple[list[dict], Exception | None]:
@@ -314,7 +333,7 @@ def test_a_fault_of_the_program_is_said_and_the_session_goes_on(home, monkeypatc
         yield
 
     monkeypatch.setattr(workshop, "parts", lambda model, tis: parts)
-    seen, _ = shown("", "a red car")
+    seen, _ = shown(store.new().session_id, "a red car")
     session_id = seen[-1]["session_id"]
     monkeypatch.setattr(workshop, "parts", lambda model, tis: parts._replace(rewrite=broken))
     seen, error = shown(session_id, "make it blue")
