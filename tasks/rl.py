@@ -247,7 +247,7 @@ def _finish(
     columns = {
         "model_id": plan.model_id,
         "method": settings.rl.method,
-        "base": str(begun.folder),
+        "base": begun.base if begun.method == "base" else f"models/{begun.model_id}",
         "base_hash": student_hash(begun.folder),
         "parent_model_id": None if begun.method == "base" else begun.model_id,
         "dataset_version": version.get("version"),
@@ -264,6 +264,6 @@ def _finish(
     }
     reason = f" ({result['reason']})" if result["reason"] else ""
     course = f"{result['metrics']['steps']}, ended: {result['status']}{reason}"
-    write_card(folder, columns, plan.data.title, course)
+    write_card(folder, columns | {"base": str(begun.folder)}, plan.data.title, course)
     register_model(lake, **columns)
     shutil.rmtree(folder / WORK, ignore_errors=True)

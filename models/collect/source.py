@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from models.weights import PROJECT
 from schemas.errors import SourceError
 from schemas.identity import content_id
 from schemas.records import SOURCES
@@ -78,8 +79,13 @@ def _bare(location: str) -> str:
 
 
 def files_of(source: SourceSettings) -> list[Path]:
-    """The files of a source, sorted by name.  Raises SourceError for what cannot be read."""
+    """The files of a source, sorted by name: a path as given, else relative to the project.
+
+    Raises SourceError for what cannot be read.
+    """
     path = Path(source.location).expanduser()
+    if not path.is_absolute() and not path.exists() and not glob.glob(str(path), recursive=True):
+        path = PROJECT / path
     if path.is_file():
         return [path]
     if path.is_dir():
@@ -95,7 +101,9 @@ def files_of(source: SourceSettings) -> list[Path]:
         if not files:
             raise SourceError(f"No file matches {source.location!r}.")
         return files
-    raise SourceError(f"There is no file {source.location!r}. Check the path of the source.")
+    raise SourceError(
+        f"There is no file {source.location!r}, here or in {PROJECT}. Check the path of the source."
+    )
 
 
 def fingerprint(source: SourceSettings, limit: int | None = None) -> str:

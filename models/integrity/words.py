@@ -37,6 +37,7 @@ _OUR = re.compile(r"^(col|fav|harb|neighb|arm|hon|vap|rum|flav)our")
 _CUES = frozenset({"no", "not", "without", "never", "minus", "lacking", "nor", "neither", "zero",
                    "except", "excluding", "non", "un", "sans"})  # fmt: skip
 _AFTER_CUES = frozenset({"free", "less"})  # "dog-free"; only right after a hyphen
+_CUES_WITH_OF = frozenset({"free", "devoid", "bereft"})  # "free of dogs"
 # A preposition ends the reach of a cue once something has been negated: in "no dog in the house"
 # the house is there.  "of" and "or" do not: "without a bowl of fruit or a cup".
 _ENDERS = frozenset(
@@ -47,7 +48,7 @@ _ENDERS = frozenset(
 )  # fmt: skip
 _HAS_CUE = re.compile(
     r"n['’]t\b|\b(?:no|not|without|never|minus|lacking|nor|neither|zero|except|excluding|non|un|sans|"
-    r"cannot|free|less)\b",
+    r"cannot|free|less|devoid|bereft)\b",
     re.IGNORECASE,
 )
 _ARTICLES = frozenset({"a", "an", "the", "one", "some", "two", "three"})
@@ -136,7 +137,8 @@ def _negated(words: list[Word], hyphens: set[int]) -> list[int]:
         if index in hyphens and text in _AFTER_CUES:
             found.append(index - 1)
             continue
-        if text in _CUES or word.lemma == "not" or (text == "free" and following == "of"):
+        with_of = text in _CUES_WITH_OF and following == "of"
+        if text in _CUES or word.lemma == "not" or with_of:
             # "not only" affirms; "no 1" and "no. 5" name things; "un" must be a prefix.
             affirms = following in ("only", "just", "1")
             if not affirms and (text != "un" or index + 1 in hyphens):

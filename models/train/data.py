@@ -148,7 +148,7 @@ def open_examples(path: Path) -> "Dataset":
 def read_published(files: Iterable[Path], split: str | None = None) -> Iterable[pa.RecordBatch]:
     """Record batches (`COLUMNS`) of Parquet files with the columns of `published_rows`.
 
-    Raises SourceError that names the file, if it lacks one of them.
+    Raises SourceError that names the file, if it lacks one of them or a row lacks a value.
     """
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -167,6 +167,20 @@ def read_published(files: Iterable[Path], split: str | None = None) -> Iterable[
                 "published version, as `diffchat export` writes them."
             )
         for batch in parquet.iter_batches(1_000, columns=[*COLUMNS, "split"]):
+            _refuse_gaps(path, batch)
             mine = batch if split is None else batch.filter(pc.field("split") == split)
             if mine.num_rows:
                 yield mine.select(list(COLUMNS))
+
+
+def _refuse_gaps(path: Path, batch: pa.RecordBatch) -> None:
+    """What every example is made of is there in every row."""
+    from schemas.errors import SourceError
+
+    for name in ("triple_id", "raw_prompt", "instruction", "target_prompt", "split"):
+        if batch[name].null_count:
+            row = batch[name].is_null().to_pylist().index(True)
+            raise SourceError(
+                f"{path}: {name} is null in the row of triple "
+                f"{batch['triple_id'][row].as_py()!r}: fill it in, or leave the row out."
+            )

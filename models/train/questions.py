@@ -7,11 +7,15 @@ from models.train.data import Row, turns_before
 from models.train.rollout import Question
 from models.train.template import encode_prompt
 from schemas.chat import messages_of
+from schemas.errors import SourceError
 from schemas.units import Unit
 
 
 def questions_of(rows: Iterable[Row], parents: Mapping[str, Row]) -> list[Question]:
-    """One question a row of `published_rows`; `parents` maps triple ids to rows."""
+    """One question a row of `published_rows`; `parents` maps triple ids to rows.
+
+    Raises SourceError for a row without an intent.
+    """
     return [_question(row, parents) for row in rows]
 
 
@@ -47,13 +51,18 @@ def _length(question: Question, policy: Any) -> int:
 
 
 def _question(row: Row, parents: Mapping[str, Row]) -> Question:
+    if row["intent"] is None:
+        raise SourceError(
+            f"The row of triple {row['triple_id']!r} has no intent, which is what pictures are "
+            "judged by: fill it in (what the picture should show), or leave the row out."
+        )
     first, history = turns_before(row, parents)
     return Question(
         question_id=row["triple_id"],
         raw_prompt=row["raw_prompt"],
         instruction=row["instruction"],
         intent=row["intent"],
-        units=tuple(Unit(unit["role"], unit["text"]) for unit in row["units"]),
+        units=tuple(Unit(unit["role"], unit["text"]) for unit in row["units"] or ()),
         messages=tuple(messages_of(first, row["instruction"], history)),
         edit_kind=row["edit_kind"],
     )

@@ -308,11 +308,12 @@ def _check_disk(folder: Path, model: Any, sft: SftSettings) -> None:
     trained = 0 if sft.lora else sum(p.numel() for p in model.parameters())
     wanted = (KEPT + 1) * (weights * (not sft.lora) + trained * ADAM_BYTES) + weights
     folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
+    there = sum(f.stat().st_size for f in (folder / "checkpoints").rglob("*") if f.is_file())
+    free, wanted = shutil.disk_usage(folder).free, wanted - there
     if free < wanted:
         raise TrainingError(
-            f"{folder} has {free / 1e9:.1f} GB free and the checkpoints of this training take "
-            f"about {wanted / 1e9:.1f} GB: free some space, or set $DIFFCHAT_HOME elsewhere."
+            f"{folder} has {free / 1e6:,.0f} MB free and the checkpoints of this training take "
+            f"about {wanted / 1e6:,.0f} MB more: free some space, or set $DIFFCHAT_HOME elsewhere."
         )
 
 

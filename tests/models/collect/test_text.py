@@ -93,6 +93,16 @@ def test_what_cannot_be_a_source_says_so(read, tmp_path):
         read("marked_by_nothing.txt", "a cat on a mat".encode("utf-16-le"))
 
 
+def test_a_path_of_the_project_is_found_from_anywhere(tmp_path, monkeypatch):
+    """As weights and training files are: a profile names its files from the project."""
+    monkeypatch.chdir(tmp_path)
+    source = SourceSettings(location="profiles/data/world_prompts.txt")
+    assert len(list(read_source(source))) > 100
+    (tmp_path / "profiles" / "data").mkdir(parents=True)
+    (tmp_path / source.location).write_text("a file of one's own\n")
+    assert [line.text for line in read_source(source)] == ["a file of one's own"]
+
+
 def test_a_glob_reads_its_files_in_order_and_counts_through(tmp_path):
     for name, text in (("b.txt", "three\nfour"), ("a.txt", "one\ntwo\n")):
         (tmp_path / name).write_text(text)

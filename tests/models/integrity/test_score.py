@@ -43,6 +43,8 @@ def test_is_found(unit: str, prompt: str) -> None:
         ("dog", "a park without a dog"),
         ("dog", "a park with no big dogs"),
         ("dog", "a dog-free park"),
+        ("dog", "a park devoid of dogs"),
+        ("dog", "a park free of big dogs"),
         ("dogs", "a park without cats or dogs"),
         ("happy girl", "an un-happy girl"),
         ("blue car", "a red car, a blue house"),

@@ -93,6 +93,15 @@ def test_parquet_files_of_published_rows(tmp_path):
     assert sum(batch.num_rows for batch in everything) == 2
 
 
+def test_a_row_that_lacks_a_value_is_named(tmp_path):
+    rows = [FIRST, SECOND | {"target_prompt": None}]
+    columns = {name: [row.get(name) for row in rows] for name in PUBLISHED_ROWS.names}
+    schema = pa.schema([field.with_nullable(True) for field in PUBLISHED_ROWS])
+    pq.write_table(pa.table(columns, schema=schema), tmp_path / "gap.parquet")
+    with pytest.raises(SourceError, match=r"gap\.parquet: target_prompt is null .* triple '2'"):
+        list(read_published([tmp_path / "gap.parquet"]))
+
+
 def test_parquet_files_that_are_none_or_lack_columns_are_named(tmp_path):
     pq.write_table(pa.table({"triple_id": ["1"]}), tmp_path / "short.parquet")
     with pytest.raises(SourceError, match=r"short\.parquet lacks the column edit_kind"):

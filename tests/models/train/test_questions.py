@@ -2,8 +2,12 @@
 
 from types import SimpleNamespace
 
-from models.train.questions import fitting
+import pytest
+
+from models.train.questions import fitting, questions_of
+from schemas.errors import SourceError
 from tests.models.train import toy
+from tests.models.train.test_data import row
 
 
 def test_what_does_not_fit_context_or_pictures_is_left_out():
@@ -25,3 +29,11 @@ def test_an_answer_needs_room_in_the_context():
     count = {"count_tokens": len, "token_budget": 99}
     assert fitting([question], policy, 8, **count).questions
     assert not fitting([question], policy, 62, **count).questions
+
+
+def test_a_row_of_a_file_may_lack_units_but_no_intent():
+    whole = row("7", "a cat", "make it night", "a cat at night") | {"intent": "a cat at night"}
+    (question,) = questions_of([whole | {"units": None}], {})
+    assert question.units == ()
+    with pytest.raises(SourceError, match="triple '7' has no intent"):
+        questions_of([whole | {"intent": None}], {})

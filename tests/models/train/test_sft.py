@@ -199,8 +199,16 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(base, tmp_path):
 def test_too_little_room_is_said_before_the_training(base, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(TrainingError, match="free some space"):
+    with pytest.raises(TrainingError, match=r"0 MB free .* about \d+ MB more: free some space"):
         run_sft(job(base, tmp_path / "run"))
+
+
+def test_checkpoints_that_are_there_need_no_more_room(base, tmp_path, monkeypatch):
+    cut = job(base, tmp_path / "run")
+    killed(cut, at=12)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage._replace(free=1 << 21))
+    assert run_sft(cut).last_step == 24
 
 
 def test_a_loss_that_is_no_number_is_no_model(base, tmp_path):
@@ -208,3 +216,38 @@ def test_a_loss_that_is_no_number_is_no_model(base, tmp_path):
     with pytest.raises(TrainingError, match=r"Lower sft\.learning_rate"):
         run_sft(job(base, tmp_path / "run", settings, validation=False))
     assert not (tmp_path / "run" / "model").exists()
+
+
+def test_weights_that_are_no_numbers_are_not_kept(base, tmp_path, monkeypatch):
+    """Between two looks at the loss (every tenth step): a checkpoint of them must not count."""
+    save = module._Watch.on_save
+
+    def broken(self, args, state, control, model=None, **more):
+        if state.global_step == 8:
+            with torch.no_grad():
+                next(model.parameters()).fill_(float("nan"))
+        save(self, args, state, control, model=model, **more)
+
+    monkeypatch.setattr(module._Watch, "on_save", broken)
+    cut = job(base, tmp_path / "run", validation=False)
+    with pytest.raises(TrainingError, match="At step 8 the weights are no numbers"):
+        run_sft(cut)
+    last = newest_checkpoint(cut.folder / "checkpoints")
+    assert last is not None
+    assert last.name == "checkpoint-4"
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt", "trainer_state.json"])
+def test_a_damaged_checkpoint_is_passed_over(base, tmp_path, caplog, file):
+    cut = job(base, tmp_path / "run")
+    killed(cut, at=12)
+    newest = newest_checkpoint(cut.folder / "checkpoints")
+    assert newest is not None
+    path = newest / file
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    older = newest_checkpoint(cut.folder / "checkpoints")
+    assert older is not None
+    assert older.name < newest.name
+    assert str(newest) in caplog.text
+    assert "is damaged" in caplog.text
+    assert run_sft(cut).last_step == 24
