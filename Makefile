@@ -70,7 +70,7 @@ instructpe-v0: setup ## make profiles/data/instructpe-v0 again: rendered and dec
 	rm -rf var/v0/export && DIFFCHAT_HOME=var/v0 $(BIN)/diffchat export var/v0/export
 	cp var/v0/export/data/*.parquet profiles/data/instructpe-v0/data/
 
-rl-study: setup ## ablations of the RL method, 5 seeds each; hours, in the background, resumable
+rl-study: setup ## ablations of the RL method, 5 seeds each; 3 to 4 hours, in the background, resumable
 	@mkdir -p $${DIFFCHAT_HOME:-var}/studies
 	@nohup $(BIN)/python -m benchmarks.rl_study --best-of 4 > $${DIFFCHAT_HOME:-var}/studies/rl.log 2>&1 & \
 	    echo "running in the background; see $${DIFFCHAT_HOME:-var}/studies/rl.log"
