@@ -20,7 +20,7 @@ from models.device import pick_device
 from models.tis import load_token_counter
 from models.train.card import write_card
 from models.train.clock import Clock
-from models.train.distributed import gathered, is_main, rank, wait
+from models.train.distributed import accelerator, gathered, is_main, rank, wait
 from models.train.policy import student_hash
 from schemas.errors import TrainingError
 from schemas.identity import content_id
@@ -205,13 +205,6 @@ def runs_ahead(settings: Settings, policy: Any) -> bool:
     if settings.rl.ahead != "auto":
         return settings.rl.ahead == "always"
     return pick_device(settings.tis.device, "tis.device") != str(policy.device)
-
-
-def accelerator() -> Any:
-    """accelerate's view of this process: one, or one of several under `accelerate launch`."""
-    from accelerate import Accelerator
-
-    return Accelerator()
 
 
 def _measured(policy: Any, plan: RlPlan, settings: Settings) -> dict[str, Any]:

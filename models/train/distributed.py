@@ -25,9 +25,15 @@ def is_main() -> bool:
 def wait() -> None:
     """Until every process is here."""
     if processes() > 1:
-        from accelerate import PartialState
+        _state().wait_for_everyone()
 
-        PartialState().wait_for_everyone()
+
+def accelerator() -> Any:
+    """accelerate's view of this process: one, or one of several."""
+    import torch
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=not torch.cuda.is_available())
 
 
 def gathered(items: list[Any]) -> list[Any]:
@@ -35,6 +41,8 @@ def gathered(items: list[Any]) -> list[Any]:
     if processes() == 1:
         return items
     from accelerate.utils import gather_object
+
+    _state()
 
     return gather_object(items)
 
@@ -48,6 +56,16 @@ def end() -> None:
     by then as default arguments.
     """
     if processes() > 1:
-        from accelerate import PartialState
+        _state().destroy_process_group()
 
-        PartialState().destroy_process_group()
+
+def _state() -> Any:
+    """What this process knows of the others.
+
+    Whether there is a GPU must be said: without one, accelerate takes each process that `torchrun`
+    starts for the only one, and all train apart.
+    """
+    import torch
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.cuda.is_available())

@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 
-from models.train.distributed import end, gathered
+from models.train.distributed import accelerator, end, gathered
 from models.train.rl import Sinks, train_ppo
 from tests.models.train import toy
 
@@ -16,15 +15,15 @@ def main(folder: Path) -> None:
     """Train, then write this process's terms and the sum of its weights to `rank-N.json`."""
     torch.set_num_threads(1)
     policy, seen = toy.policy(0), {}  # first, as in a training: see `models.train.distributed.end`
-    accelerator = Accelerator(cpu=True)
-    rank = accelerator.process_index
+    here = accelerator()
+    rank = here.process_index
     settings = toy.settings(
         steps=3, prompts=2, samples=4, minibatch=4, checkpoint_every=1, value_warmup_updates=0,
     )  # fmt: skip
     ended = train_ppo(
         policy, toy.questions(), toy.reward(), settings, folder / "run",
         Sinks(seen.__setitem__, lambda *found: None),
-        max_new_tokens=toy.STEPS_OF_TASK, accelerator=accelerator,
+        max_new_tokens=toy.STEPS_OF_TASK, accelerator=here,
     )  # fmt: skip
     found = {
         "status": ended.status,
