@@ -43,7 +43,7 @@ check: setup ## lint, format, types, import rules, the commands of the README
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.readme_commands
 
-bench: setup ## benchmarks of warehouse, build, teacher's editor and rendering (about 40 minutes)
+bench: setup ## benchmarks of warehouse, build, rendering and (after `make demo`) a PPO step; 40 minutes
 	@for case in todo increment publish queries; do $(BIN)/python -m benchmarks.warehouse $$case || exit 1; done
 	@for case in nothing increment overhead; do $(BIN)/python -m benchmarks.build $$case || exit 1; done
 	@$(BIN)/python -m benchmarks.render

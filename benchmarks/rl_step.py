@@ -8,6 +8,7 @@ turn has a copy of the warehouse, so neither profits from what the other rendere
 step of each is not counted.  Shares are means over PPO's turns, the ratio is the median over turns
 and the peak the whole process's.  Times are ratios within one run.
 
+There must be a dataset and a model to start from: `diffchat demo --small` makes both in minutes.
 `--set` and `--profile` are those of `diffchat rl`; real-size models are made by
 `benchmarks.real_size`.  Leaves out several processes.
 """

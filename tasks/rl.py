@@ -231,7 +231,7 @@ def _finish(
     """Save the checkpoint with its card and register it."""
     from tasks.opening import code_revision  # brings Prefect
 
-    begun, version = plan.begun, plan.data.version or {}
+    begun, version, build = plan.begun, plan.data.version or {}, plan_of(settings)
     policy.model.generation_config.max_new_tokens = settings.student.max_new_tokens
     with writing(folder):
         policy.model.save_pretrained(folder / WORK / "model", safe_serialization=True)
@@ -245,7 +245,13 @@ def _finish(
         "parent_model_id": None if begun.method == "base" else begun.model_id,
         "dataset_version": version.get("version"),
         "snapshot_id": version.get("snapshot_id"),
-        "settings": {"rl": settings.rl.model_dump(mode="json"), "data": plan.data.identity},
+        "settings": {
+            "rl": settings.rl.model_dump(mode="json"),
+            "student": settings.student.model_dump(mode="json"),
+            "data": plan.data.identity,
+            "tis": build.tis.tis_id if build.tis else None,  # rows of tis_models and scorers
+            "scorers": [scorer.scorer_id for scorer in build.scorers],
+        },
         "settings_hash": settings.hash(),
         "seed": settings.rl.seed,
         "status": result["status"],

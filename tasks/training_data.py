@@ -24,9 +24,13 @@ from warehouse import Warehouse
 
 _LIST = ", ".join(COLUMNS)
 _SPLIT = f"SELECT {_LIST} FROM published_rows WHERE version = $1 AND split = $2 ORDER BY triple_id"
+_NAMES = (
+    "SELECT DISTINCT parent_triple_id FROM published_rows "
+    "WHERE version = $1 AND parent_triple_id IS NOT NULL"
+)
 _PARENTS = (
-    f"SELECT {_LIST} FROM published_rows WHERE version = $1 AND triple_id IN "
-    "(SELECT parent_triple_id FROM published_rows WHERE version = $1)"
+    f"SELECT {_LIST} FROM published_rows "
+    "WHERE version = $1 AND triple_id IN (SELECT unnest($2::VARCHAR[]))"
 )
 
 
@@ -88,18 +92,22 @@ class TrainingData:
         return rows + more[:wanted], len(rows)
 
     def parents(self) -> dict[str, Row]:
-        """Rows that are an earlier turn of another row, by triple id."""
+        """Rows that are an earlier turn of another row, by triple id.
+
+        Those of a file may lie in the version and the other way round; the version's come first.
+        """
         found: dict[str, Row] = {}
-        if self.version:
-            number = self.version["version"]
-            rows = self.lake.query(_PARENTS, [number], version=number).to_pylist()
-            found = {row["triple_id"]: row for row in rows}
         wanted = {
             name
             for batch in read_published(self.files)
             for name in batch["parent_triple_id"].to_pylist()
             if name
         }
+        if self.version:
+            number = self.version["version"]
+            wanted |= set(self.lake.query(_NAMES, [number], version=number).column(0).to_pylist())
+            rows = self.lake.query(_PARENTS, [number, sorted(wanted)], version=number).to_pylist()
+            found = {row["triple_id"]: row for row in rows}
         for batch in read_published(self.files):
             for row in batch.to_pylist():
                 if row["triple_id"] in wanted:

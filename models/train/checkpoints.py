@@ -7,12 +7,14 @@ one are removed.  `training.pt` is read with `weights_only=True`: it can hold no
 Leaves out random states: everything random is a function of seed and step (`rl`).
 """
 
+import logging
 import pickle
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 
 from models.train.disk import REFUSALS
 from schemas.errors import TrainingError
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 KEPT = 2  # checkpoints: the newest, and the one before in case the disk loses it
 LAST = "last"
+DAMAGES = (OSError, RuntimeError, KeyError, EOFError, SafetensorError, pickle.PickleError)
+
+LOG = logging.getLogger(__name__)
 
 
 def save_training(folder: Path, model: Any, state: "State", scales: tuple[float, float]) -> Path:
@@ -54,35 +59,38 @@ def save_training(folder: Path, model: Any, state: "State", scales: tuple[float,
 def load_training(folder: Path, model: Any, state: "State") -> tuple[float, float] | None:
     """Load the newest checkpoint into model and state; returns σ, or None if there is none.
 
-    Raises TrainingError for one that is damaged: it names the file and what to do.
+    A damaged one is passed over for the one before; raises TrainingError if none is whole.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_model
-
     pointer = folder / LAST
     if not pointer.exists():
         return None
-    last = folder / pointer.read_text().strip()
-    try:
-        load_model(model, str(last / "policy.safetensors"))
-        saved = torch.load(last / "training.pt", map_location="cpu", weights_only=True)
-        state.value.load_state_dict(saved["value"])
-        state.optimiser.load_state_dict(saved["optimiser"])
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-        EOFError,
-        SafetensorError,
-        pickle.PickleError,
-    ) as error:
-        raise TrainingError(
-            f"The checkpoint {last} is damaged ({error}). Remove the folder and write the name of "
-            f"an older one into {pointer}, or remove {folder} to begin anew."
-        ) from error
-    state.step, state.beta = saved["step"], saved["beta"]
-    state.value_updates, state.history = saved["value_updates"], saved["history"]
-    return tuple(saved["scales"])
+    newest = pointer.read_text().strip()
+    names = sorted((path.name for path in folder.glob("step-??????")), reverse=True)
+    said = ""
+    for name in [newest, *(name for name in names if name < newest)]:
+        try:
+            saved = _load(folder / name, model, state)
+        except DAMAGES as error:
+            why = str(error).splitlines()[0].split(". ")[0]  # torch goes on with bad advice
+            LOG.warning("%s is damaged (%s): the one before is read.", folder / name, why)
+            said = said or f"{folder / name} is damaged ({why})"
+            continue
+        state.step, state.beta = saved["step"], saved["beta"]
+        state.value_updates, state.history = saved["value_updates"], saved["history"]
+        return tuple(saved["scales"])
+    raise TrainingError(
+        f"The checkpoint {said}, and no older one is whole: remove {folder} to begin anew."
+    )
+
+
+def _load(checkpoint: Path, model: Any, state: "State") -> dict[str, Any]:
+    from safetensors.torch import load_model
+
+    load_model(model, str(checkpoint / "policy.safetensors"))
+    saved = torch.load(checkpoint / "training.pt", map_location="cpu", weights_only=True)
+    state.value.load_state_dict(saved["value"])
+    state.optimiser.load_state_dict(saved["optimiser"])
+    return saved
 
 
 def _contents(state: "State", scales: tuple[float, float]) -> dict[str, Any]:

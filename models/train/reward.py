@@ -144,8 +144,8 @@ class Reward:
                 raise TrainingError(
                     f"The scorers returned {row.tolist()} for the prompt {pair[0][:200]!r} and the "
                     f"intent {pair[1][:200]!r}: a reward that is no number teaches nothing. The "
-                    "last checkpoint is kept; `diffchat build --retry-failed` scores failed "
-                    "pictures again, then run the same command to go on."
+                    "last checkpoint is kept: run the same command to go on, which makes and "
+                    "scores it again. If it fails each time, another rl.seed asks for others."
                 )
         if self.surrogate is not None:
             self.surrogate.learn(step, pairs, scores)

@@ -133,6 +133,20 @@ def test_files_of_rows_join_the_version_and_no_triple_comes_twice(lake, base, tm
     assert sum(batch.num_rows for batch in data.batches("train", limit=7)) == 7
 
 
+def test_earlier_turns_are_found_across_version_and_files(lake, base, tmp_path):
+    """A second turn in a file whose first is in the version, and the other way round."""
+    publish(lake)
+    first = lake.query("FROM instructpe WHERE parent_triple_id IS NULL LIMIT 1").to_pylist()[0]
+    later = row("new", first["target_prompt"], "add a dog", "a dog", version=0)
+    later["parent_triple_id"] = first["triple_id"]
+    pq.write_table(pa.Table.from_pylist([later], schema=PUBLISHED_ROWS), tmp_path / "a.parquet")
+    data = training_data(lake, settings(base, parquet=[str(tmp_path / "a.parquet")]).sft, "sft")
+    parents = data.parents()
+    assert parents[first["triple_id"]]["instruction"] == "make it night"
+    known = lake.query("SELECT count(DISTINCT parent_triple_id) FROM instructpe").column(0)[0]
+    assert len(parents) == known.as_py()
+
+
 def test_files_alone_are_enough(lake, home, base, tmp_path):
     rows = [row(str(i), f"a {t}", "make it night", f"a {t} at night") for i, t in enumerate(THINGS)]
     table = pa.Table.from_pylist(rows, schema=PUBLISHED_ROWS)

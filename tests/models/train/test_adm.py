@@ -167,7 +167,8 @@ def test_where_masks_leave_nothing_of_the_nucleus_the_policy_itself_is_read():
 def test_every_modified_distribution_sums_to_one(seed):
     generator = np.random.default_rng(seed)
     units = (Unit("add", "blue car"), Unit("keep", "red tree"), Unit("remove", "white boat"))
-    actions = space(*units, candidates=(0, 1) if seed % 2 else ())
+    actions = space(*units, candidates=(0, 1) if seed % 2 else None)  # a positive row
+    assert actions.positive == (seed % 2 == 0)
     for _ in range(8):
         policy = generator.dirichlet(np.full(32, 0.1))
         law = actions.modify(nucleus(policy[None], 0.9)[0], policy)

@@ -352,11 +352,27 @@ def test_a_reward_that_fails_in_the_middle_keeps_the_last_checkpoint(tmp_path):
     assert sorted(seen.terms) == [3, 4]
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
+@pytest.mark.parametrize("file", ["training.pt", "policy.safetensors"])
+def test_a_damaged_checkpoint_is_passed_over_to_the_same_numbers(tmp_path, caplog, file):
+    whole, seen, _ = run(tmp_path / "whole", **SMALL)
+    run(tmp_path / "cut", **SMALL)
+    last = tmp_path / "cut" / (tmp_path / "cut" / "last").read_text()
+    path = last / file
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    again, later, ended = run(tmp_path / "cut", **SMALL)
+    assert "step-000004 is damaged" in caplog.text
+    assert ended.status == "ok"
+    assert sorted(later.terms) == [3, 4]
+    assert later.terms[4]["reward"] == seen.terms[4]["reward"]
+    pairs = zip(whole.model.parameters(), again.model.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_where_no_checkpoint_is_whole_the_newest_is_named(tmp_path):
     run(tmp_path, **SMALL)
-    last = tmp_path / (tmp_path / "last").read_text()
-    (last / "training.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(TrainingError, match=r"step-000004.*damaged"):
+    for path in tmp_path.glob("step-*/training.pt"):
+        path.write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match=r"step-000004 is damaged .* no older one is whole"):
         run(tmp_path, **{**SMALL, "steps": 6})
 
 
