@@ -31,7 +31,7 @@ from tasks.plan import Plan, now, plan_of
 from tasks.progress import stage
 from tasks.sft import measured_as
 from tasks.training_data import TrainingData, training_data
-from tasks.training_log import Report, Samples, fifths, total
+from tasks.training_log import Report, Samples, fifths, total, with_drift
 from warehouse import Warehouse
 
 LOG = logging.getLogger(__name__)
@@ -124,10 +124,10 @@ def _fit(
     asked = questions_of((row for b in batches for row in b.to_pylist()), plan.data.parents())
     questions, left_out = fitting(asked, policy, longest, count, budget)
     _say_left_out(plan, len(asked), left_out, longest, budget)
+    drift = surrogate.drift if surrogate else {}
     with stage("rl", chosen.steps) as advance:
         report = Report(
-            lake, plan.model_id, folder / "events", advance, chosen.checkpoint_every,
-            drift=surrogate.drift if surrogate else {},
+            lake, plan.model_id, folder / "events", advance, chosen.checkpoint_every, drift
         )  # fmt: skip
         log = _counting(report, judge)
         if chosen.method == "ppo":
@@ -146,7 +146,8 @@ def _fit(
     wait()  # the log of all steps, of those before a restart too
     pictures = {name: int(total(lake, plan.model_id, name)) for name in PICTURES}
     figures = {"steps": len(ended.history), "scales": list(ended.scales), "left_out": left_out}
-    return policy, ended, figures | fifths(ended.history, chosen.epoch_steps) | pictures
+    course = fifths(with_drift(ended.history, drift), chosen.epoch_steps)
+    return policy, ended, figures | course | pictures
 
 
 def _counting(report: Log, judge: Any) -> Log:

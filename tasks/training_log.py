@@ -16,7 +16,12 @@ from warehouse import Warehouse
 if TYPE_CHECKING:
     from tasks.judging import Judge
 
-TERMS = ("reward", "integrity", "aesthetic_gain", "preference_gain", "kl", "tokens")
+TERMS = (
+    "reward", "integrity", "aesthetic_gain", "preference_gain", "kl", "tokens",
+    # what a surrogate was off by at the steps that were rendered
+    "surrogate_error_aesthetics", "surrogate_rank_aesthetics",
+    "surrogate_error_preference", "surrogate_rank_preference",
+)  # fmt: skip
 
 
 def append_log(lake: Warehouse, model_id: str, entries: Iterable[tuple[int, str, float]]) -> None:
@@ -108,6 +113,16 @@ class Samples:
             )
         ]  # fmt: skip
         self.lake.append("training_samples", pa.Table.from_pylist(rows, schema=TRAINING_SAMPLES))
+
+
+def with_drift(
+    history: Iterable[dict[str, float]], drift: Mapping[int, dict[str, float]]
+) -> list[dict[str, float]]:
+    """The terms of each step and, of a rendered one, what the surrogate was off by.
+
+    `drift` counts steps from 0, `history` from 1.
+    """
+    return [terms | drift.get(int(terms["step"]) - 1, {}) for terms in history]
 
 
 def fifths(history: list[dict[str, float]], epoch_steps: int | None = None) -> dict[str, Any]:

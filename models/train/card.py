@@ -117,9 +117,10 @@ def table(metrics: Mapping[str, Any]) -> str:
 
 def fifths(metrics: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     """(term, mean over the first fifth of an RL run's steps, over the last) of what there is."""
-    ends = ("_first_fifth", "_last_fifth")
-    terms = [name.removesuffix(ends[1]) for name in metrics if name.endswith(ends[1])]
-    return [(term, *(metrics[term + end] for end in ends)) for term in terms]
+    first, last = "_first_fifth", "_last_fifth"
+    terms = [name.removesuffix(last) for name in metrics if name.endswith(last)]
+    known = (term for term in terms if term + first in metrics)
+    return [(term, metrics[term + first], metrics[term + last]) for term in known]
 
 
 def rise(metrics: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tasks.training_log import fifths
+from tasks.training_log import fifths, with_drift
 
 
 def steps(*rewards: float) -> list[dict[str, float]]:
@@ -37,3 +37,13 @@ def test_too_few_steps_have_no_error():
     found = fifths(steps(1.0, 2.0, 3.0))
     assert found["reward_first_fifth"] == 1.0
     assert "reward_rise" not in found
+
+
+def test_what_a_surrogate_was_off_by_is_part_of_the_course():
+    """Rendered are steps 1 and 9 of 10: what is known of a fifth is the mean of those."""
+    history = [terms | {"step": float(i)} for i, terms in enumerate(steps(*[1.0] * 10), 1)]
+    drift = {i: {"surrogate_rank_aesthetics": rank} for i, rank in ((0, 0.9), (8, 0.4))}
+    found = fifths(with_drift(history, drift))
+    assert found["surrogate_rank_aesthetics_first_fifth"] == 0.9
+    assert found["surrogate_rank_aesthetics_last_fifth"] == 0.4
+    assert "surrogate_rank_preference_last_fifth" not in found
