@@ -155,8 +155,9 @@ class Actions:
     ) -> Iterator[list[Any]]:
         if not asked.session_id:
             # The answer of `open`, still on its way, would take the place of this turn's session.
+            # With this one the page works even if that answer never comes.
             said = "The page was still opening: send that again."
-            yield self._partly(status=views.status_html(said, "alert"), unsent=asked.words)
+            yield self._shown(self.store.new(), said, "alert", unsent=asked.words)
             return
         session = None
         try:
