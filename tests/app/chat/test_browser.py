@@ -60,8 +60,8 @@ class Person:
     def comes(self, query: str = "") -> "Person":
         self.page.goto(f"{self.url}/{query}")
         self.page.wait_for_selector("#message textarea")
-        self.page.wait_for_function(
-            "!document.querySelector('#status').innerText.includes('Loading')"
+        self.page.wait_for_function(  # each part of the page comes when its code has come
+            "document.querySelector('#status')?.innerText.includes('Loading') === false"
         )
         return self
 
@@ -87,7 +87,7 @@ class Person:
     def has_back(self, text: str) -> None:
         """Waits for words that were not used to stand in the box again."""
         self.page.wait_for_function(
-            "text => document.querySelector('#message textarea').value == text", arg=text
+            "text => document.querySelector('#message textarea')?.value == text", arg=text
         )
 
     def clicks(self, selector: str, reads: str) -> None:
