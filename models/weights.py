@@ -12,6 +12,7 @@ changed while its size and time did not.  No torch here: the command line asks f
     python -m models.weights models/embedded/weights/*      # write SHA256SUMS in each folder
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -63,6 +64,15 @@ def local(model: str) -> Path | None:
     path = Path(model).expanduser()
     found = (candidate for candidate in (path, PROJECT / path) if candidate.exists())
     return next((candidate.resolve() for candidate in found), None)
+
+
+def matching(pattern: str) -> list[Path]:
+    """What a path or glob names on this machine, as given, else relative to the project; sorted."""
+    path = Path(pattern).expanduser()
+    for root in (Path(), PROJECT):
+        if found := sorted(glob.glob(str(root / path), recursive=True)):
+            return [Path(name) for name in found]
+    return []
 
 
 def resolve_file(name: str) -> Path:

@@ -264,6 +264,6 @@ def _finish(
     }
     reason = f" ({result['reason']})" if result["reason"] else ""
     course = f"{result['metrics']['steps']}, ended: {result['status']}{reason}"
-    write_card(folder, columns | {"base": str(begun.folder)}, plan.data.title, course)
+    write_card(folder, columns, plan.data.title, course)
     register_model(lake, **columns)
     shutil.rmtree(folder / WORK, ignore_errors=True)

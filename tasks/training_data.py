@@ -8,7 +8,6 @@ Rows of the version come first; a triple that a file holds too is taken once.  F
 torch.  Left out: what becomes of the rows (`models.train.data`).
 """
 
-import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from models.train.data import COLUMNS, Row, is_hard, read_published
-from models.weights import PROJECT, sha256
+from models.weights import PROJECT, matching, sha256
 from schemas.errors import SourceError, WarehouseError
 from schemas.training import RlSettings, SftSettings
 from warehouse import Warehouse
@@ -150,8 +149,6 @@ def _version(lake: Warehouse, wanted: int | None) -> dict[str, Any] | None:
 
 def _files(pattern: str, section: str) -> list[Path]:
     """A path or glob, as given or relative to the project."""
-    for root in (Path(), PROJECT):
-        found = sorted(glob.glob(str(root / Path(pattern).expanduser())))
-        if found:
-            return [Path(name).resolve() for name in found]
+    if found := [path.resolve() for path in matching(pattern)]:
+        return found
     raise SourceError(f"{section}.parquet: {pattern!r} matches no file, here or in {PROJECT}.")

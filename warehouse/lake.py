@@ -5,8 +5,9 @@
         lake.todo("render", tis_id=…, seeds=(0, 1))
         lake.query("SELECT edit_kind, count(*) FROM instructpe GROUP BY ALL")
 
-What it does is in the modules beside it: `commits` (append), `todo`, `reading` (query), `claims`,
-`journal`, `images`, `deciding`, `publishing`, `upkeep` (purge, gc, maintain), `export`.
+What it does is in the modules beside it: `commits` (append), `todo`, `reading` (query), `readers`
+(of now and of a version), `claims`, `journal`, `images`, `deciding`, `publishing`, `upkeep` (purge,
+gc, maintain), `export`.
 
 Left out: anything that computes.  Stages hand in Arrow tables with the columns of
 `schemas.records` and get Arrow tables back.
@@ -35,6 +36,7 @@ from warehouse.export import export
 from warehouse.images import ImageStore
 from warehouse.journal import Journal, ingest_leftovers
 from warehouse.locks import CommitLock
+from warehouse.readers import Params, Readers, answer, one_snapshot
 from warehouse.reading import check_reading, lock_down
 from warehouse.state import CountCache, changed_at, lake_uuid, question_of
 from warehouse.todo import ORDER, READS, shard_sql, todo_sql
@@ -50,14 +52,13 @@ class Warehouse:
     ) -> None:
         self.address, self.read_only = address, read_only
         self._connection = connection
-        self._local = threading.local()
-        self._versions: dict[int, duckdb.DuckDBPyConnection] = {}
         self._guard = threading.Lock()
         self._copy: tempfile.TemporaryDirectory[str] | None = None  # of a read-only catalog
         self._journals: dict[str, Journal] = {}
         self.lock = CommitLock(address.folder / "commit.lock", address.postgres)
         self.commits = Committer(connection, self.lock, address)
         self.claims = Claims(address)
+        self._readers = Readers(address, connection)
         self._counts = CountCache(address.folder)
         self.images = ImageStore(address, read_only)
 
@@ -123,7 +124,7 @@ class Warehouse:
         for journal in self._journals.values():
             journal.close()
         self.claims.close()
-        self._forget_versions()
+        self._readers.forget_versions()
         self._connection.close()
         if self._copy is not None:
             self._copy.cleanup()
@@ -177,14 +178,14 @@ class Warehouse:
 
     def decision_pending(self, rules: DecideSettings, **reads: Any) -> bool:
         """Whether the latest version does not yet answer `rules` for what is in the lake."""
-        with _reading(self._reader()) as reader:
+        with one_snapshot(self._readers.current()) as reader:
             last = publishing.latest(reader)
             question = _question(rules, reads)
             return last is None or not deciding.is_answered(reader, question, last[1])
 
     def candidate(self, decision_set_id: str) -> pa.Table:
         """Rows that publishing the set would publish: `PUBLISHED_ROWS` without `version`."""
-        with _reading(self._reader()) as reader:
+        with one_snapshot(self._readers.current()) as reader:
             return publishing.candidate(reader, decision_set_id)
 
     def publish(
@@ -207,7 +208,7 @@ class Warehouse:
 
     def funnel(self, decision_set_id: str) -> dict[str, Any]:
         """collected → proposed → rendered → accepted, with reasons; see `publishing.funnel`."""
-        with _reading(self._reader()) as reader:
+        with one_snapshot(self._readers.current()) as reader:
             return publishing.funnel(reader, decision_set_id)
 
     # Keeping
@@ -216,7 +217,7 @@ class Warehouse:
         """Remove raw prompts or triples and all that comes of them; returns retired versions."""
         with self._writing() as connection:
             retired = upkeep.purge(connection, self.commits, self.images, ids, reason)
-        self._forget_versions()
+        self._readers.forget_versions()
         return retired
 
     def gc(self, grace_s: float = upkeep.GRACE_S) -> int:
@@ -234,7 +235,7 @@ class Warehouse:
 
         That it cannot be done now (a busy catalog, a full disk) harms no run, and is a warning.
         """
-        if not upkeep.scattered(self._reader()):
+        if not upkeep.scattered(self._readers.current()):
             return {}
         where = self.address.public()
         LOG.info("Many small commits: merging the files of %s …", where)
@@ -249,7 +250,7 @@ class Warehouse:
 
     def export(self, folder: Path, version: int | None = None) -> dict[str, Any]:
         """Write a version as a folder that `datasets.load_dataset` reads; see `export.export`."""
-        with _reading(self._reader()) as reader:
+        with one_snapshot(self._readers.current()) as reader:
             return export(reader, folder, version)
 
     # Reading
@@ -257,7 +258,7 @@ class Warehouse:
     def query(
         self,
         sql: str,
-        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        params: Params = None,
         version: int | None = None,
     ) -> pa.Table:
         """The answer of one SELECT; with `version`, of the lake as it was published then.
@@ -266,26 +267,26 @@ class Warehouse:
         and for a version that does not exist or was retired.
         """
         check_reading(sql)
-        connection = self._reader() if version is None else self._reader_of(version)
+        connection = self._reader(version)
         try:
-            return _read(connection, sql, params)
+            return answer(connection, sql, params)
         except duckdb.Error as error:
             raise WarehouseError(f"{error}") from None
 
     def batches(
         self,
         sql: str,
-        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        params: Params = None,
         version: int | None = None,
         rows: int = 1_000,
     ) -> Iterator[pa.RecordBatch]:
         """Like `query`, but `rows` rows at a time, so that an answer need not fit into memory."""
         check_reading(sql)
-        connection = self._reader() if version is None else self._reader_of(version)
+        connection = self._reader(version)
         cursor = connection.cursor()
         cursor.execute("USE lake")
         try:
-            with _reading(cursor):
+            with one_snapshot(cursor):
                 yield from cursor.execute(sql, params).to_arrow_reader(rows)
         except duckdb.Error as error:
             raise WarehouseError(f"{error}") from None
@@ -308,20 +309,22 @@ class Warehouse:
         sql, params = todo_sql(stage, **filters)
         part = f" WHERE {shard_sql(stage, *shard)}" if shard else ""
         bound = f" LIMIT {int(limit)}" if limit is not None else ""
-        return _read(self._reader(), f"{sql}{part} ORDER BY {ORDER[stage]}{bound}", params)
+        return answer(
+            self._readers.current(), f"{sql}{part} ORDER BY {ORDER[stage]}{bound}", params
+        )
 
     def count_todo(self, stage: str, **filters: Any) -> int:
         """How many rows `todo` would return; kept until a table behind the view changes."""
         sql, params = todo_sql(stage, **filters)
         question = question_of(sql, params, migrations.views_hash())
-        with _reading(self._reader()) as reader:
+        with one_snapshot(self._readers.current()) as reader:
             state = f"{lake_uuid(reader)}:{changed_at(reader, READS[stage])}"
             known = self._counts.get(question, state)
             if known is not None:
                 return known
-            answer = reader.execute(f"SELECT count(*) FROM ({sql})", params).fetchall()[0][0]
-        self._counts.put(question, state, answer)
-        return answer
+            count = reader.execute(f"SELECT count(*) FROM ({sql})", params).fetchall()[0][0]
+        self._counts.put(question, state, count)
+        return count
 
     def latest(self) -> dict[str, Any] | None:
         """The row of `dataset_versions` of the latest published version, or None."""
@@ -332,11 +335,8 @@ class Warehouse:
         """Number of the last commit."""
         return self.query("SELECT id FROM lake.current_snapshot()").column("id")[0].as_py()
 
-    def _forget_versions(self) -> None:
-        with self._guard:
-            for connection in self._versions.values():
-                connection.close()
-            self._versions.clear()
+    def _reader(self, version: int | None) -> duckdb.DuckDBPyConnection:
+        return self._readers.current() if version is None else self._readers.of_version(version)
 
     @contextmanager
     def _writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -348,64 +348,12 @@ class Warehouse:
                 self.commits.clear_orphans()
             yield self._connection
 
-    def _reader(self) -> duckdb.DuckDBPyConnection:
-        cursor = getattr(self._local, "cursor", None)
-        if cursor is None:
-            cursor = self._connection.cursor()
-            cursor.execute("USE lake")
-            self._local.cursor = cursor
-        return cursor
-
-    def _reader_of(self, version: int) -> duckdb.DuckDBPyConnection:
-        """A connection whose lake stands at the snapshot of `version`."""
-        sql = "SELECT snapshot_id, status FROM dataset_versions WHERE version = ?"
-        found = self.query(sql, [version]).to_pylist()
-        if not found:
-            known = self.query("SELECT version FROM dataset_versions ORDER BY 1").column(0)
-            said = ", ".join(map(str, known.to_pylist())) or "none yet"
-            raise WarehouseError(f"There is no dataset version {version}; published: {said}.")
-        if found[0]["status"] != "published":
-            raise WarehouseError(
-                f"Dataset version {version} was retired, because rows of it had to be removed."
-            )
-        with self._guard:
-            if version not in self._versions:
-                connection = connect(self.address)
-                attach(connection, self.address, snapshot=found[0]["snapshot_id"])
-                # After a purge an older version is bound to a newer snapshot than its own.
-                connection.execute(
-                    "CREATE TEMP VIEW instructpe AS "
-                    f"SELECT * FROM lake.published_rows WHERE version = {int(version)}"
-                )
-                lock_down(connection, [self.address.data_path])
-                self._versions[version] = connection
-            return self._versions[version]
-
 
 def _question(rules: DecideSettings, reads: Mapping[str, Any]) -> deciding.Question:
     listed: dict[str, Any] = dict(reads)
     for name in {"seeds", "recipe_ids"} & set(listed):
         listed[name] = tuple(listed[name])
     return deciding.Question(rules, **listed)
-
-
-@contextmanager
-def _reading(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    """One snapshot of the lake for several questions, none of which can write."""
-    connection.execute("BEGIN TRANSACTION READ ONLY")
-    try:
-        yield connection
-    finally:
-        connection.execute("ROLLBACK")
-
-
-def _read(
-    connection: duckdb.DuckDBPyConnection,
-    sql: str,
-    params: Sequence[Any] | Mapping[str, Any] | None,
-) -> pa.Table:
-    with _reading(connection):
-        return connection.execute(sql, params).to_arrow_table()
 
 
 def _create_folder(address: Address) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from models.weights import PROJECT
+from models.weights import PROJECT, matching
 from schemas.errors import SourceError
 from schemas.identity import content_id
 from schemas.records import SOURCES
@@ -83,9 +83,8 @@ def files_of(source: SourceSettings) -> list[Path]:
 
     Raises SourceError for what cannot be read.
     """
-    path = Path(source.location).expanduser()
-    if not path.is_absolute() and not path.exists() and not glob.glob(str(path), recursive=True):
-        path = PROJECT / path
+    given = Path(source.location).expanduser()
+    path = given if given.exists() else PROJECT / given
     if path.is_file():
         return [path]
     if path.is_dir():
@@ -96,8 +95,7 @@ def files_of(source: SourceSettings) -> list[Path]:
     if path.exists():
         raise SourceError(f"{source.location!r} is not a regular file.")
     if glob.has_magic(source.location):
-        found = sorted(glob.glob(str(path), recursive=True))
-        files = [Path(name) for name in found if Path(name).is_file()]
+        files = [found for found in matching(source.location) if found.is_file()]
         if not files:
             raise SourceError(f"No file matches {source.location!r}.")
         return files

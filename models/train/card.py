@@ -72,11 +72,11 @@ def write_card(folder: Path, columns: Mapping[str, Any], data: str, course: str)
     """Write README.md for a row of `model_versions`.
 
     `data` says in words what it learnt from, `course` how long and to which end.  A base that is a
-    folder is called by its name: its path means nothing elsewhere, and the hub takes only ids.
+    folder, as every model with a parent has, is called by its name: its path means nothing
+    elsewhere, and the hub takes only ids.
     """
-    metrics, base = columns["metrics"], columns["base"]
-    path = local(base)
-    parent = columns["parent_model_id"]
+    metrics, base, parent = columns["metrics"], columns["base"], columns["parent_model_id"]
+    path = local(base) or (Path(base) if parent else None)
     text = _CARD.format(
         **{name: columns[name] for name in ("base_hash", "method", "model_id", "seed")},
         **{name: columns[name] for name in ("snapshot_id", "code_revision", "trained_at")},

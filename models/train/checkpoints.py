@@ -71,7 +71,7 @@ def load_training(folder: Path, model: Any, state: "State") -> tuple[float, floa
         try:
             saved = _load(folder / name, model, state)
         except DAMAGES as error:
-            why = str(error).splitlines()[0].split(". ")[0]  # torch goes on with bad advice
+            why = str(error).partition("\n")[0].partition(". ")[0]  # torch goes on with bad advice
             LOG.warning("%s is damaged (%s): the one before is read.", folder / name, why)
             said = said or f"{folder / name} is damaged ({why})"
             continue

@@ -30,10 +30,10 @@ def wait() -> None:
 
 def accelerator() -> Any:
     """accelerate's view of this process: one, or one of several."""
-    import torch
     from accelerate import Accelerator
 
-    return Accelerator(cpu=not torch.cuda.is_available())
+    _state()
+    return Accelerator()
 
 
 def gathered(items: list[Any]) -> list[Any]:

@@ -22,11 +22,11 @@ def test_a_run_too_short_for_errors_says_nothing_of_a_rise():
     assert learning({}) == ""
 
 
-def card_of(folder, base):
+def card_of(folder, base, parent=None):
     nothing = {"test": {}, "hard": {}}
     columns = {
         "model_id": "0" * 32, "method": "sft", "base": base, "base_hash": "a1", "seed": 1,
-        "parent_model_id": None, "snapshot_id": 3, "settings": {}, "code_revision": "c1",
+        "parent_model_id": parent, "snapshot_id": 3, "settings": {}, "code_revision": "c1",
         "trained_at": "today", "metrics": nothing | {"base": nothing},
     }  # fmt: skip
     return write_card(folder, columns, "data", "10 of 10").read_text()
@@ -42,3 +42,10 @@ def test_a_base_that_is_a_folder_is_named_without_its_path(tmp_path):
     assert "base_model" not in card
     assert "from `lm` on data" in card
     assert str(tmp_path) not in card
+
+
+def test_a_base_of_ones_own_is_no_model_of_the_hub(tmp_path):
+    """`models/<id>` below a home reads like an owner and a name."""
+    card = card_of(tmp_path, "models/4f2a", parent="4f2a")
+    assert "base_model" not in card
+    assert "from `4f2a` on data" in card
