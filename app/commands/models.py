@@ -6,13 +6,14 @@ import typer
 
 from app.commands.options import Json, Override, Profile, changes_of, settings_of
 
+DatasetVersion = Annotated[int | None, typer.Option(help="Of the dataset; default: the latest.")]
+Seed = Annotated[int | None, typer.Option(help="Another seed is another model.")]
+
 
 def sft(
     profile: Profile = "embedded",
-    version: Annotated[
-        int | None, typer.Option(help="Of the dataset; default: the latest.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed is another model.")] = None,
+    version: DatasetVersion = None,
+    seed: Seed = None,
     override: Override = None,
     as_json: Json = False,
 ) -> None:
@@ -28,13 +29,16 @@ def rl(
         str, typer.Option(help='Begin from: "latest", "base", a model id or a folder.')
     ] = "latest",
     profile: Profile = "embedded",
+    version: DatasetVersion = None,
+    seed: Seed = None,
     override: Override = None,
     as_json: Json = False,
 ) -> None:
     """Reinforcement learning of the student from the pictures of what it writes."""
     from app.train import run_rl
 
-    run_rl(profile, changes_of(override), parent, as_json)
+    options = {"rl.dataset_version": version, "rl.seed": seed}
+    run_rl(profile, changes_of(override, options), parent, as_json)
 
 
 def evaluate(
