@@ -74,7 +74,8 @@ def main() -> None:
     if arguments.best_of:
         name = f"best of {arguments.best_of}"
         its = {"sft": results["sft"], name: [study.best_of(arguments.best_of)]}
-        print(means(its, study.resampler(np.ones(len(study.questions), bool))))
+        resampler = study.resampler(np.ones(len(study.questions), bool))
+        print(means(its, resampler), differences(its, resampler), sep="\n\n")
 
 
 class Study:
