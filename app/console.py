@@ -2,8 +2,10 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -26,11 +28,15 @@ UNITS = {
     "rl": "steps",
     "edit": "images",
 }
+LINE_EVERY_S = 60.0  # of a stage under way, where stderr is a log
 
 
 @contextmanager
 def progress_bars(enabled: bool) -> Iterator[None]:
-    """Draw a bar for each stage of `tasks.progress` on stderr, in the order they come up."""
+    """Draw a bar for each stage of `tasks.progress` on stderr, in the order they come up.
+
+    Where stderr is no terminal the bars come at the end, and until then a line every minute.
+    """
     from tasks.progress import listen
 
     if not enabled:
@@ -49,6 +55,7 @@ def progress_bars(enabled: bool) -> Iterator[None]:
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
         known: dict[str, Any] = {}
+        tell = _telling(bars.console)
 
         def end_open() -> None:
             """A total of 0 is not known before the end: what is there when others start is it."""
@@ -64,6 +71,7 @@ def progress_bars(enabled: bool) -> Iterator[None]:
             bars.update(known[stage], completed=done, total=total or None)
             if 0 < total <= done:
                 bars.stop_task(known[stage])
+            tell(stage, done, total)
 
         listen(show)
         try:
@@ -71,6 +79,25 @@ def progress_bars(enabled: bool) -> Iterator[None]:
         finally:
             end_open()
             listen(None)
+
+
+def _telling(stderr: Console) -> Callable[[str, int, int], None]:
+    """What says now and then how far a stage is, to a log; silent at a terminal."""
+    if stderr.is_terminal:
+        return lambda stage, done, total: None
+    begun = last = time.monotonic()
+
+    def tell(stage: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < LINE_EVERY_S:
+            return
+        last = now
+        of = f" of {total:,}" if total else ""
+        since = timedelta(seconds=round(now - begun))
+        stderr.print(f"{since} {stage} {done:,}{of} {UNITS.get(stage, '')}", soft_wrap=True)
+
+    return tell
 
 
 def print_json(value: Any) -> None:
