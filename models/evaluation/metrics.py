@@ -10,6 +10,7 @@ Leaves out: means and intervals (`statistics`), detectors of reward hacking (`ha
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,14 @@ METRICS = (
     Metric("tokens", "tokens written", "cost", 0),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}
+SHARES = (
+    "image_integrity", "integrity", "instruction", "untouched", "lost", "overflow", "saturation",
+)  # fmt: skip
+AMOUNTS = ("words", "extra", "style_words", "sharpness", "latency_ms", "tokens")
+# What values can be, so that no interval of few cases reaches beyond it.
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(SHARES, (0.0, 1.0)), **dict.fromkeys(AMOUNTS, (0.0, inf)),
+}  # fmt: skip
 PICTURE_SCORES = ("aesthetics", "preference", "alignment", "held_out")
 TRAITS = ("saturation", "centred", "sharpness")
 MISSING = -0.5  # a picture within this many σ of the raw one still shows a kept unit; our choice

@@ -13,12 +13,13 @@ Leaves out: gathering (the warehouse's), charts and words (reports').
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from models.evaluation.hacking import alarm_rows, alarms
-from models.evaluation.metrics import BY_NAME, METRICS, distinct_bigrams
+from models.evaluation.metrics import BY_NAME, METRICS, RANGES, distinct_bigrams
 from models.evaluation.statistics import Estimate, Resampler, holm, outcomes, verdict
 from schemas.evaluation import EvaluationSettings
 
@@ -26,7 +27,6 @@ NAMES = [metric.name for metric in METRICS]
 COMPARED = [metric.name for metric in METRICS if metric.better and metric.name != "latency_ms"]
 PAIRED = ["preference", "held_out", "aesthetics", "alignment", "integrity"]
 BY_KIND = ["preference", "held_out", "aesthetics", "integrity", "instruction", "untouched"]
-SHARES = ("image_integrity", "integrity", "instruction", "untouched", "overflow")  # in [0, 1]
 FEWEST_OF_A_KIND = 3  # cases; of fewer no row is shown
 Row = dict[str, Any]
 
@@ -71,11 +71,8 @@ class Comparison:
             found = self.resampler.estimate(self.of[column.name])
             for i, name in enumerate(NAMES):
                 if found.cases[i]:
-                    interval = _bounds(found, i)
-                    if name in SHARES and interval["low"] is not None:
-                        interval |= {"low": max(interval["low"], 0.0)}
-                        interval |= {"high": min(interval["high"], 1.0)}
-                    rows.append({"tis": self.tis, "method": column.name, "metric": name} | interval)
+                    row = {"tis": self.tis, "method": column.name, "metric": name}
+                    rows.append(row | _mean(found, i, name))
         return rows
 
     def against(self, name: str, base: str, metrics: Sequence[str]) -> list[Row]:
@@ -95,7 +92,7 @@ class Comparison:
             }
             rows.append(
                 {"tis": self.tis, "method": name, "baseline": base, "metric": metric}
-                | _bounds(gap, i, "difference")
+                | _difference(gap, i, metric)
                 | {"p": _number(gap.p[i])}
                 | shares
                 | {
@@ -120,7 +117,7 @@ class Comparison:
                 if gap.cases[i]:
                     rows.append(
                         {"tis": self.tis, "method": name, "edit_kind": kind, "metric": metric}
-                        | _bounds(gap, i, "difference")
+                        | _difference(gap, i, metric)
                         | {"mean": _number(np.nanmean(one[:, :, i]))}
                     )
         return rows
@@ -260,17 +257,24 @@ def turn_table(
             for i, name in enumerate(("integrity", "lost", "words", "extra")):
                 if found.cases[i]:
                     row = {"method": column.name, "turn": turn, "metric": name}
-                    rows.append(row | _bounds(found, i))
+                    rows.append(row | _mean(found, i, name))
     return rows
 
 
-def _bounds(found: Estimate, i: int, name: str = "mean") -> Row:
-    return {
-        name: _number(found.mean[i]),
-        "low": _number(found.low[i]),
-        "high": _number(found.high[i]),
-        "cases": int(found.cases[i]),
-    }
+def _mean(found: Estimate, i: int, metric: str) -> Row:
+    return {"mean": _number(found.mean[i])} | _interval(found, i, RANGES.get(metric, (-inf, inf)))
+
+
+def _difference(found: Estimate, i: int, metric: str) -> Row:
+    low, high = RANGES.get(metric, (-inf, inf))
+    within = (low - high, high - low)
+    return {"difference": _number(found.mean[i])} | _interval(found, i, within)
+
+
+def _interval(found: Estimate, i: int, within: tuple[float, float]) -> Row:
+    """Ends and number of cases; an end beyond what values can be is cut there."""
+    low, high = np.clip((found.low[i], found.high[i]), *within)
+    return {"low": _number(low), "high": _number(high), "cases": int(found.cases[i])}
 
 
 def _number(value: Any) -> float | None:
