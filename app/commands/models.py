@@ -4,10 +4,15 @@ from typing import Annotated
 
 import typer
 
-from app.commands.options import Json, Override, Profile, changes_of, settings_of
-
-DatasetVersion = Annotated[int | None, typer.Option(help="Of the dataset; default: the latest.")]
-Seed = Annotated[int | None, typer.Option(help="Another seed is another model.")]
+from app.commands.options import (
+    DatasetVersion,
+    Json,
+    Override,
+    Profile,
+    Seed,
+    changes_of,
+    settings_of,
+)
 
 
 def sft(

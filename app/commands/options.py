@@ -13,6 +13,8 @@ Override = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a setting; repeatable."),
 ]
+DatasetVersion = Annotated[int | None, typer.Option(help="Of the dataset; default: the latest.")]
+Seed = Annotated[int | None, typer.Option(help="Another seed is another model.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, for scripts.")]
 Model = Annotated[
     str | None,

@@ -53,13 +53,14 @@ SHARES = (
     "image_integrity", "integrity", "instruction", "untouched", "lost", "overflow", "saturation",
 )  # fmt: skip
 AMOUNTS = ("words", "extra", "style_words", "sharpness", "latency_ms", "tokens")
-# What values can be, so that no interval of few cases reaches beyond it.
-RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(SHARES, (0.0, 1.0)), **dict.fromkeys(AMOUNTS, (0.0, inf)),
-}  # fmt: skip
 PICTURE_SCORES = ("aesthetics", "preference", "alignment", "held_out")
 TRAITS = ("saturation", "centred", "sharpness")
 MISSING = -0.5  # a picture within this many σ of the raw one still shows a kept unit; our choice
+
+
+def possible(name: str) -> tuple[float, float]:
+    """The least and the largest value that a metric can have."""
+    return 0.0 if name in SHARES + AMOUNTS else -inf, 1.0 if name in SHARES else inf
 
 
 def text_metrics(

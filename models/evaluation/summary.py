@@ -13,13 +13,12 @@ Leaves out: gathering (the warehouse's), charts and words (reports').
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from models.evaluation.hacking import alarm_rows, alarms
-from models.evaluation.metrics import BY_NAME, METRICS, RANGES, distinct_bigrams
+from models.evaluation.metrics import BY_NAME, METRICS, distinct_bigrams, possible
 from models.evaluation.statistics import Estimate, Resampler, holm, outcomes, verdict
 from schemas.evaluation import EvaluationSettings
 
@@ -262,18 +261,17 @@ def turn_table(
 
 
 def _mean(found: Estimate, i: int, metric: str) -> Row:
-    return {"mean": _number(found.mean[i])} | _interval(found, i, RANGES.get(metric, (-inf, inf)))
+    return {"mean": _number(found.mean[i])} | _interval(found, i, *possible(metric))
 
 
 def _difference(found: Estimate, i: int, metric: str) -> Row:
-    low, high = RANGES.get(metric, (-inf, inf))
-    within = (low - high, high - low)
-    return {"difference": _number(found.mean[i])} | _interval(found, i, within)
+    low, high = possible(metric)
+    return {"difference": _number(found.mean[i])} | _interval(found, i, low - high, high - low)
 
 
-def _interval(found: Estimate, i: int, within: tuple[float, float]) -> Row:
+def _interval(found: Estimate, i: int, least: float, most: float) -> Row:
     """Ends and number of cases; an end beyond what values can be is cut there."""
-    low, high = np.clip((found.low[i], found.high[i]), *within)
+    low, high = np.clip((found.low[i], found.high[i]), least, most)
     return {"low": _number(low), "high": _number(high), "cases": int(found.cases[i])}
 
 

@@ -43,7 +43,6 @@ def gathered(items: list[Any]) -> list[Any]:
     from accelerate.utils import gather_object
 
     _state()
-
     return gather_object(items)
 
 

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -42,6 +43,17 @@ def same_but_for_rounding(left: list[dict], right: list[dict]) -> None:
                 assert value == other[name], name
 
 
+def crash(diffchat: Diffchat, words: Sequence[str], whole_s: float, rng: random.Random) -> bool:
+    """Start a command that takes `whole_s` and kill it on the way; False if it ended before."""
+    process = diffchat.start(*words)
+    time.sleep(rng.uniform(0.05, 0.95) * whole_s)
+    if process.poll() is None:
+        kill(process)
+        return True
+    process.communicate()
+    return False
+
+
 def crash_and_recover(diffchat: Diffchat, kills: int, seed: int) -> None:
     """Build with `kills` crashes spread over its duration, then to the end; compare."""
     rng = random.Random(seed)
@@ -51,12 +63,7 @@ def crash_and_recover(diffchat: Diffchat, kills: int, seed: int) -> None:
     whole_s = time.monotonic() - started
 
     for _ in range(kills):
-        process = diffchat.start("build")
-        time.sleep(rng.uniform(0.05, 0.95) * whole_s)
-        if process.poll() is None:
-            kill(process)
-        else:
-            process.communicate()
+        crash(diffchat, ["build"], whole_s, rng)
     diffchat.run("build")
 
     same_but_for_rounding(diffchat.rows(VERSION), reference.rows(VERSION))

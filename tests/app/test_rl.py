@@ -10,7 +10,7 @@ from app import train
 from app.commands import models
 from models.weights import sha256
 from tests.app.conftest import Diffchat
-from tests.app.test_crash import kill
+from tests.app.test_crash import crash
 from tests.tasks.test_rl import SMALL, open_lake, publish, run_of
 from tests.tasks.test_rl import student as student  # a fixture
 
@@ -23,9 +23,9 @@ WHERE NOT (term LIKE 'seconds%' OR term LIKE 'pictures%') ORDER BY ALL
 SAMPLES = "SELECT step, sample, row_kind, prompt, reward, images FROM training_samples ORDER BY ALL"
 
 
-def words(student: Path, **changes) -> list[str]:
+def words(student: Path) -> list[str]:
     """Of `diffchat rl` on the least that goes through every part."""
-    chosen = SMALL | {"rl.steps": STEPS, "rl.checkpoint_every": 2} | changes
+    chosen = SMALL | {"rl.steps": STEPS, "rl.checkpoint_every": 2}
     sets = [f"{name}={value}" for name, value in chosen.items()]
     return ["rl", "--parent", str(student), *(word for each in sets for word in ("--set", each))]
 
@@ -39,17 +39,6 @@ def trained(home: Path) -> tuple:
     assert len({entry["step"] for entry in log}) == STEPS
     assert samples
     return sha256(home / row["folder"] / "model.safetensors"), log, samples
-
-
-def crash(diffchat: Diffchat, student: Path, longest_s: float, rng: random.Random) -> bool:
-    """Start the training and kill it within `longest_s`; False if it ended before."""
-    process = diffchat.start(*words(student))
-    time.sleep(rng.uniform(0.05, 0.95) * longest_s)
-    if process.poll() is None:
-        kill(process)
-        return True
-    process.communicate()
-    return False
 
 
 def test_options_are_settings(monkeypatch):
@@ -77,7 +66,7 @@ def test_kills_at_any_moment_change_no_number(diffchat, student):
     started = time.monotonic()
     reference.run(*words(student))
     whole_s, rng, kills = time.monotonic() - started, random.Random(7), 0
-    while crash(diffchat, student, whole_s, rng):
+    while crash(diffchat, words(student), whole_s, rng):
         kills += 1
     assert kills >= 3, "it was hardly killed"
     diffchat.run(*words(student))
